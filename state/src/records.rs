@@ -2,7 +2,7 @@
 //!
 //! Each is canonical JSON of at most 1 MiB with a `schema` key first; a newer major is refused, never rewritten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kojibox_signing::Digest;
 use serde::{Deserialize, Serialize};
@@ -101,4 +101,29 @@ pub struct ComponentRecord {
     /// Data format, if its services keep data.
     #[serde(default)]
     pub data_format: Option<String>,
+}
+
+/// `state/trust/floors.json`: what this root has seen and never goes below; only grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floors {
+    /// `kojibox.floors/1`.
+    pub schema: String,
+    /// Newest signed time ever seen, RFC 3339, UTC; a lower bound of the present that no clock moves.
+    pub not_before: String,
+    /// By `<root16>/<pack>`.
+    pub packs: BTreeMap<String, PackFloor>,
+    /// Manifests that their publisher withdrew.
+    #[serde(default)]
+    pub revoked: BTreeSet<Digest>,
+}
+
+/// How far one pack has come in this root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackFloor {
+    /// Highest sequence ever active.
+    pub sequence: u64,
+    /// No release below this may ever be installed.
+    pub min_sequence: u64,
+    /// Manifests seen at `sequence`, by target (`<target>-from-<base>` for a delta): one each.
+    pub digests: BTreeMap<String, Digest>,
 }
