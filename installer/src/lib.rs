@@ -1,1 +1,6 @@
-//! (skeleton)
+//! Verifies, stages, activates atomically and rolls back packs from a read-only medium.
+//!
+//! [`plan`] is the seam: the modules above it decide (what, from where, trusted by whom, is there room), and
+//! `transaction` makes it true. Nothing here writes to a medium, and nothing but `transaction` writes to an install root.
+
+pub mod plan;
