@@ -1,1 +1,12 @@
-//! (skeleton)
+//! Builds signed, reproducible packs: definition, sources, lock, cache, assembly, depots and sticks.
+//!
+//! The binary is thin; [`cli`] holds the command line and [`commands`] one file per command.
+
+pub mod assemble;
+pub mod cache;
+pub mod cli;
+pub mod commands;
+pub mod definition;
+pub mod keys;
+pub mod lock;
+pub mod source;

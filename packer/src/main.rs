@@ -1,2 +1,7 @@
-//! (skeleton)
-fn main() {}
+//! The program `kojibox-packer`: reads the command line and runs one command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kojibox_packer::cli::main()
+}

@@ -1,0 +1,44 @@
+//! Owns the command line of `kojibox-packer`: which commands there are and how they are reached.
+//!
+//! Source: the command line contract, `docs/cli.md`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kojibox_console::{Outcome, OutputArgs, Ui};
+
+use crate::commands;
+
+/// Build signed packs of real services and lay them out on a stick
+#[derive(Debug, Parser)]
+#[command(name = "kojibox-packer", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One command; each is a file in `commands/`, plugged in here. `--json` is global: see [`Ui::is_json`].
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(commands::build::Args),
+}
+
+impl Command {
+    fn run(self, ui: &Ui) -> Outcome {
+        match self {
+            Self::Build(args) => args.run(ui),
+        }
+    }
+}
+
+/// Reads the command line, runs the command and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(&cli.output, cli.json);
+    kojibox_console::finish(&ui, |ui| cli.command.run(ui))
+}

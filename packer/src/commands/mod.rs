@@ -1,0 +1,3 @@
+//! Owns the commands: one file each, `Args` for clap and `run` that speaks through the [`kojibox_console::Ui`].
+
+pub mod build;

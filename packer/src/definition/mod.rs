@@ -1,0 +1,1 @@
+//! Owns `stack.toml`: what a builder writes, checked with positions.

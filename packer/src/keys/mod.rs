@@ -1,0 +1,1 @@
+//! Owns OpenSSH private key files.

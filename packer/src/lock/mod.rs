@@ -1,0 +1,1 @@
+//! Owns `stack.lock`: what a build is pinned to.

@@ -1,0 +1,1 @@
+//! Owns where components come from.
