@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use kojibox_signing::Digest;
 
+use crate::path::RootPath;
+
 /// Directories and files of one install root; joins names, touches nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -23,9 +25,13 @@ impl Layout {
         &self.root
     }
 
+    fn at(&self, place: &RootPath) -> PathBuf {
+        place.below(&self.root)
+    }
+
     /// `components/`: immutable trees.
     pub fn components(&self) -> PathBuf {
-        self.root.join("components")
+        self.at(&place::components())
     }
 
     /// Directory name of a component tree: `<id>-<version>-<16 hex of tree_sha256>`.
@@ -35,60 +41,57 @@ impl Layout {
 
     /// `generations/<n>/record.json`.
     pub fn generation_record(&self, id: u64) -> PathBuf {
-        self.root.join("generations").join(id.to_string()).join("record.json")
+        self.at(&place::generation_record(id))
     }
 
     /// `generations/<n>/bad.json`: written once when its gate failed.
     pub fn generation_bad_mark(&self, id: u64) -> PathBuf {
-        self.root.join("generations").join(id.to_string()).join("bad.json")
+        self.at(&place::generation_bad_mark(id))
     }
 
     /// `records/packs/<digest>/`: `manifest.kbx.json` and `signatures/`.
     pub fn pack_record(&self, manifest: &Digest) -> PathBuf {
-        self.root.join("records").join("packs").join(manifest.to_string())
+        self.at(&place::pack_record(manifest))
     }
 
     /// `records/components/<id>-<16 hex>.idx.zst`.
     pub fn component_index(&self, id: &str, tree: &Digest) -> PathBuf {
-        self.root
-            .join("records")
-            .join("components")
-            .join(format!("{id}-{}.idx.zst", tree.short()))
+        self.at(&place::component_index(id, tree))
     }
 
     /// `state/`.
     pub fn state(&self) -> PathBuf {
-        self.root.join("state")
+        self.at(&place::state())
     }
 
     /// `state/current.json`: the pointer.
     pub fn pointer(&self) -> PathBuf {
-        self.state().join("current.json")
+        self.at(&place::pointer())
     }
 
     /// `state/install.json`: the install id, made once.
     pub fn install(&self) -> PathBuf {
-        self.state().join("install.json")
+        self.at(&place::install())
     }
 
     /// `state/journal`.
     pub fn journal(&self) -> PathBuf {
-        self.state().join("journal")
+        self.at(&place::journal())
     }
 
     /// `state/lock`.
     pub fn lock(&self) -> PathBuf {
-        self.state().join("lock")
+        self.at(&place::lock())
     }
 
     /// `state/trust/`: pinned roots by publisher, and `floors.json`.
     pub fn trust(&self) -> PathBuf {
-        self.state().join("trust")
+        self.at(&place::trust())
     }
 
     /// `state/receipts/`.
     pub fn receipts(&self) -> PathBuf {
-        self.state().join("receipts")
+        self.at(&place::receipts())
     }
 
     /// `staging/<txid>/`: private to one transaction.
@@ -129,5 +132,114 @@ impl Layout {
     /// `backups/<txid>/`.
     pub fn backups(&self, txid: &str) -> PathBuf {
         self.root.join("backups").join(txid)
+    }
+}
+
+/// The same names relative to the root, for what goes through [`crate::store::Store`].
+pub mod place {
+    use kojibox_signing::Digest;
+
+    use crate::path::RootPath;
+
+    macro_rules! fixed {
+        ($($(#[$doc:meta])+ $name:ident = $path:literal),+ $(,)?) => {
+            $($(#[$doc])+ pub fn $name() -> RootPath { RootPath::own($path) })+
+        };
+    }
+
+    fixed! {
+        /// Immutable trees.
+        components = "components",
+        /// Generations by number.
+        generations = "generations",
+        /// Manifests and signatures by digest.
+        pack_records = "records/packs",
+        /// Indexes by component and tree.
+        component_records = "records/components",
+        /// What came before the final names.
+        staging = "staging",
+        /// Pointer, journal, lock, trust, receipts.
+        state = "state",
+        /// The pointer.
+        pointer = "state/current.json",
+        /// The install id.
+        install = "state/install.json",
+        /// The journal.
+        journal = "state/journal",
+        /// The lock.
+        lock = "state/lock",
+        /// Who holds the lock.
+        holder = "state/holder.json",
+        /// Pinned roots and floors.
+        trust = "state/trust",
+        /// Sequence floors and newest signed time.
+        floors = "state/trust/floors.json",
+        /// Receipts.
+        receipts = "state/receipts",
+    }
+
+    /// `components/<dir>`, where `dir` is [`super::Layout::component_dir_name`] or an entry of that directory.
+    pub fn component(dir: &str) -> RootPath {
+        RootPath::own(format!("components/{dir}"))
+    }
+
+    /// `generations/<n>`.
+    pub fn generation(id: u64) -> RootPath {
+        RootPath::own(format!("generations/{id}"))
+    }
+
+    /// `generations/<n>/record.json`.
+    pub fn generation_record(id: u64) -> RootPath {
+        RootPath::own(format!("generations/{id}/record.json"))
+    }
+
+    /// `generations/<n>/bad.json`.
+    pub fn generation_bad_mark(id: u64) -> RootPath {
+        RootPath::own(format!("generations/{id}/bad.json"))
+    }
+
+    /// `records/packs/<digest>`.
+    pub fn pack_record(manifest: &Digest) -> RootPath {
+        RootPath::own(format!("records/packs/{manifest}"))
+    }
+
+    /// `records/packs/<digest>/manifest.kbx.json`.
+    pub fn manifest(manifest: &Digest) -> RootPath {
+        RootPath::own(format!("records/packs/{manifest}/manifest.kbx.json"))
+    }
+
+    /// File name of a recorded index.
+    pub fn index_name(id: &str, tree: &Digest) -> String {
+        format!("{id}-{}.idx.zst", tree.short())
+    }
+
+    /// `records/components/<id>-<16 hex>.idx.zst`.
+    pub fn component_index(id: &str, tree: &Digest) -> RootPath {
+        RootPath::own(format!("records/components/{}", index_name(id, tree)))
+    }
+
+    /// `staging/<txid>`.
+    pub fn staged(txid: &str) -> RootPath {
+        RootPath::own(format!("staging/{txid}"))
+    }
+
+    /// `state/receipts/<txid>.json`.
+    pub fn receipt(txid: &str) -> RootPath {
+        RootPath::own(format!("state/receipts/{txid}.json"))
+    }
+
+    /// `state/trust/<root16>`.
+    pub fn publisher(root16: &str) -> RootPath {
+        RootPath::own(format!("state/trust/{root16}"))
+    }
+
+    /// `state/trust/<root16>/<version>.root.json`.
+    pub fn root_document(root16: &str, version: u64) -> RootPath {
+        RootPath::own(format!("state/trust/{root16}/{version}.root.json"))
+    }
+
+    /// `kojibox` or `kojibox.exe`: the front door.
+    pub fn front_door() -> RootPath {
+        RootPath::own(format!("kojibox{}", std::env::consts::EXE_SUFFIX))
     }
 }

@@ -1,4 +1,35 @@
 //! The install root: its layout and records, and the one narrow way to change them.
+//!
+//! [`InstallRoot`] reads; [`LockedRoot`] writes, through [`store::Store`] and nothing else. What a transaction does with
+//! it is the installer's; what survives a crash at any of its steps is in `TRANSACTIONS.md`.
 
+pub mod crash;
+pub mod doc;
+mod error;
+pub mod journal;
 pub mod layout;
+pub mod lock;
+mod locked;
+mod path;
+mod platform;
+pub mod receipts;
 pub mod records;
+mod root;
+pub mod store;
+pub mod trust;
+
+pub use crash::CrashPoint;
+pub use error::StateError;
+pub use layout::Layout;
+pub use lock::{ExclusiveLock, Holder, SharedLock};
+pub use locked::{LockedRoot, dissolve, foreign, prepare};
+pub use path::{RootPath, RootPathError};
+pub use root::{BadMark, Generation, GenerationState, InstallRoot, launcher_in};
+pub use store::{Store, StoreError};
+
+/// The programs that run on this machine as far as they can be seen; no tree that holds one of them is removed.
+///
+/// Empty on Windows, where such a tree cannot be renamed in the first place.
+pub fn running_programs() -> Vec<std::path::PathBuf> {
+    platform::running_programs()
+}

@@ -1,0 +1,148 @@
+//! Owns the lock of an install root: `state/lock`, and `state/holder.json`, which names the one that writes.
+//!
+//! The lock is the operating system's (`flock`, `LockFileEx`): it ends with the process that holds it, however that
+//! ended. The name of the holder is a courtesy to the one that waits; nothing else relies on it, so it is neither
+//! synced nor counted as a mutation, and a stale one is told only while its process lives.
+
+use std::{
+    fmt,
+    fs::{File, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    thread,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{error::StateError, layout::place, platform, store::RootDir};
+
+/// Time between two tries.
+const STEP: Duration = Duration::from_millis(50);
+/// Largest text that names a holder, in bytes.
+const HOLDER_MAX: u64 = 4096;
+
+/// Who works on an install root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Command line, without secrets.
+    pub command: String,
+    /// Time of day, for people.
+    pub started: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, command, started } = self;
+        write!(f, "held by process {pid} (`{command}`, started {started})")
+    }
+}
+
+/// So that it can stand as the cause of [`StateError::Busy`].
+impl std::error::Error for Holder {}
+
+/// Held by the one that writes; ends when dropped, or with the process.
+#[derive(Debug)]
+#[must_use]
+pub struct ExclusiveLock {
+    file: File,
+    holder: Option<File>,
+}
+
+/// Held by those that read over a longer time; ends when dropped, or with the process.
+#[derive(Debug)]
+#[must_use]
+pub struct SharedLock {
+    _file: Option<File>,
+}
+
+impl ExclusiveLock {
+    /// Waits up to `wait` for everybody else to finish.
+    ///
+    /// # Errors
+    /// [`StateError::Busy`] naming the holder; [`StateError::Lock`] if the file system cannot lock.
+    pub fn acquire(root: &RootDir, holder: &Holder, wait: Duration) -> Result<Self, StateError> {
+        let file = opened(root, platform::open_lock(&root.handle, &place::lock()))?;
+        patiently(root, wait, || file.try_lock())?;
+        let mut lock = Self { file, holder: None };
+        // Who cannot write the name still holds the lock.
+        if let Ok(mut name) = platform::open_lock(&root.handle, &place::holder()) {
+            let text = serde_json::to_vec(holder).expect("a holder has only strings and a number");
+            drop(name.set_len(0).and_then(|()| name.write_all(&text)));
+            lock.holder = Some(name);
+        }
+        Ok(lock)
+    }
+}
+
+impl Drop for ExclusiveLock {
+    fn drop(&mut self) {
+        if let Some(name) = &mut self.holder {
+            drop(name.rewind().and_then(|()| name.set_len(0)));
+        }
+        drop(self.file.unlock());
+    }
+}
+
+impl SharedLock {
+    /// Waits up to `wait` for the one that writes. On a medium that cannot be written nobody writes, and no lock is taken.
+    ///
+    /// # Errors
+    /// As [`ExclusiveLock::acquire`].
+    pub fn acquire(root: &RootDir, wait: Duration) -> Result<Self, StateError> {
+        let lock = place::lock();
+        let file = match root.open_file(&lock) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => match platform::open_lock(&root.handle, &lock) {
+                Ok(file) => file,
+                Err(_) => return Ok(Self { _file: None }),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        patiently(root, wait, || file.try_lock_shared())?;
+        Ok(Self { _file: Some(file) })
+    }
+}
+
+fn opened(root: &RootDir, result: std::io::Result<File>) -> Result<File, StateError> {
+    result.map_err(|source| StateError::Lock {
+        path: place::lock().below(root.path()),
+        source,
+    })
+}
+
+fn patiently(root: &RootDir, wait: Duration, take: impl Fn() -> Result<(), TryLockError>) -> Result<(), StateError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match take() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(source)) => {
+                return Err(StateError::Lock {
+                    path: place::lock().below(root.path()),
+                    source,
+                });
+            }
+            Err(TryLockError::WouldBlock) if waited >= wait => {
+                return Err(StateError::Busy {
+                    path: root.path().to_owned(),
+                    waited,
+                    holder: holder(root),
+                });
+            }
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(STEP);
+                waited += STEP;
+            }
+        }
+    }
+}
+
+/// Who writes now, as far as is known.
+fn holder(root: &RootDir) -> Option<Holder> {
+    let mut bytes = Vec::new();
+    let file = root.open_file(&place::holder()).ok()?;
+    file.take(HOLDER_MAX).read_to_end(&mut bytes).ok()?;
+    let holder: Holder = serde_json::from_slice(&bytes).ok()?;
+    platform::is_alive(holder.pid).then_some(holder)
+}

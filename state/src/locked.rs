@@ -1,0 +1,183 @@
+//! Owns [`LockedRoot`]: an install root whose exclusive lock is held, and the making of a new one.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    crash::CrashPoint,
+    doc::{self, Versioned as _},
+    error::StateError,
+    journal::Journal,
+    layout::place,
+    lock::{ExclusiveLock, Holder},
+    path::RootPath,
+    platform,
+    records::Install,
+    root::InstallRoot,
+    store::{Kind, RealStore, RootDir, Store, StoreError, compose, unless_absent},
+};
+
+/// Names that operating systems and tools leave in any directory.
+const LITTER: &[&str] = &[
+    ".DS_Store",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    "System Volume Information",
+    "Thumbs.db",
+    "desktop.ini",
+    "lost+found",
+];
+
+/// What an interrupted making of a root may have left in `state/`, besides the id.
+const HALF_MADE: &[&str] = &["lock", "holder.json", "journal", "install.json.new"];
+
+/// An install root that only this process changes, until it is dropped.
+pub struct LockedRoot {
+    root: InstallRoot,
+    store: Box<dyn Store>,
+    lock: ExclusiveLock,
+}
+
+impl LockedRoot {
+    /// Opens and locks the install root at `path`, waiting up to `wait` for others.
+    ///
+    /// # Errors
+    /// [`StateError::NotARoot`], [`StateError::Busy`].
+    pub fn open(path: &Path, holder: &Holder, wait: Duration) -> Result<Self, StateError> {
+        Self::open_with(InstallRoot::open(path)?, Box::new(RealStore::open(path)?), holder, wait)
+    }
+
+    /// The same with another store, e.g. one that fails where a test wants it.
+    pub fn open_with(
+        root: InstallRoot,
+        store: Box<dyn Store>,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<Self, StateError> {
+        let lock = ExclusiveLock::acquire(root.dir(), holder, wait)?;
+        Ok(Self { root, store, lock })
+    }
+
+    /// Opens the root at `path`, or makes one where nothing is; `created` is RFC 3339, UTC.
+    ///
+    /// # Errors
+    /// [`StateError::Foreign`] if the directory holds something that is not ours.
+    pub fn open_or_create(path: &Path, created: &str, holder: &Holder, wait: Duration) -> Result<Self, StateError> {
+        prepare(path)?;
+        Self::create_with(Box::new(RealStore::open(path)?), created, holder, wait)
+    }
+
+    /// The same with another store, on a directory that [`prepare`] has accepted.
+    pub fn create_with(
+        store: Box<dyn Store>,
+        created: &str,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<Self, StateError> {
+        compose::create_dirs(&*store, &place::state())?;
+        let lock = ExclusiveLock::acquire(store.root(), holder, wait)?;
+        make(&*store, created)?;
+        let root = InstallRoot::open(store.root().path())?;
+        store.reach(CrashPoint::RootMade)?;
+        Ok(Self { root, store, lock })
+    }
+
+    /// The read side.
+    pub fn root(&self) -> &InstallRoot {
+        &self.root
+    }
+
+    /// The one way to change it.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Both, for those who read while they write.
+    pub fn parts(&self) -> (&InstallRoot, &dyn Store) {
+        (&self.root, &*self.store)
+    }
+}
+
+/// Makes the directory at `path` if it is missing, and refuses one that belongs to something else.
+///
+/// # Errors
+/// [`StateError::Foreign`] names one thing that is in the way.
+pub fn prepare(path: &Path) -> Result<(), StateError> {
+    match foreign(path)? {
+        Some(holds) => Err(StateError::Foreign {
+            path: path.to_owned(),
+            holds,
+        }),
+        None => platform::create_root(path).map_err(|source| StateError::Create {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// What makes the directory at `path` unfit for a new install root: `None` if it is one, is missing, empty, or half-made.
+pub fn foreign(path: &Path) -> Result<Option<String>, StateError> {
+    let dir = match RootDir::open(path) {
+        Ok(dir) => dir,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => {
+            return Ok(Some("a file".to_owned()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let state = RootPath::own("state");
+    if dir.exists(&place::install())? {
+        return Ok(None);
+    }
+    let name_of = |entry: crate::store::Listed| (entry.name.unwrap_or_else(|raw| raw), entry.kind);
+    for (name, kind) in dir.list(&RootPath::ROOT)?.into_iter().map(name_of) {
+        let ours = name == "state" && kind == Kind::Dir;
+        if !ours && !LITTER.contains(&name.as_str()) && !name.starts_with("._") {
+            return Ok(Some(name));
+        }
+    }
+    let left = dir.list(&state)?.into_iter().map(name_of);
+    Ok(left
+        .map(|(name, _)| name)
+        .find(|name| !HALF_MADE.contains(&name.as_str()))
+        .map(|name| format!("state/{name}")))
+}
+
+/// Gives the root its journal and, last, its id: with that it is one.
+fn make(store: &dyn Store, created: &str) -> Result<(), StateError> {
+    if !store.root().exists(&place::journal())? {
+        Journal::create(store)?;
+        store.sync_dir(&place::state())?;
+    }
+    if store.root().exists(&place::install())? {
+        return Ok(());
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(StateError::Random)?;
+    let install = Install {
+        schema: Install::SCHEMA.to_owned(),
+        id: format!("{:016x}", u64::from_be_bytes(random)),
+        created: created.to_owned(),
+    };
+    doc::replace(store, &place::install(), &install)?;
+    store.sync_dir(&RootPath::ROOT)?;
+    Ok(())
+}
+
+/// Removes the last of a root: id, journal, lock and the directory itself if nothing else is in it; true if it is gone.
+///
+/// The lock's own file is removed while it is held, so it is the last thing that this process does here.
+pub fn dissolve(locked: LockedRoot) -> Result<bool, StateError> {
+    let LockedRoot { root, store, lock } = locked;
+    let path: PathBuf = root.path().to_owned();
+    for file in [place::install(), place::journal(), place::holder(), place::lock()] {
+        unless_absent(store.remove_file(&file))?;
+    }
+    let gone = store.remove_dir(&place::state()).is_ok();
+    drop((root, store, lock));
+    Ok(gone && std::fs::remove_dir(path).is_ok())
+}

@@ -1,0 +1,288 @@
+//! Owns [`InstallRoot`], the read side that installer and launcher share.
+
+use std::path::{Path, PathBuf};
+
+use kojibox_signing::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    doc::{self, Versioned},
+    error::StateError,
+    journal,
+    layout::{Layout, place},
+    path::RootPath,
+    receipts::{self, Receipt},
+    records::{ComponentRecord, Floors, GenerationRecord, Install, LAUNCHER, Pointer},
+    store::{Kind, RootDir, StoreError},
+    trust,
+};
+
+/// Largest manifest in bytes, the hard cap of the format.
+const MANIFEST_MAX: u64 = 4 << 20;
+/// Largest recorded index in bytes.
+const INDEX_MAX: u64 = 1 << 30;
+
+/// An opened install root: reads documents, checks them, changes nothing.
+#[derive(Debug)]
+pub struct InstallRoot {
+    dir: RootDir,
+    layout: Layout,
+}
+
+/// Why a generation must not be activated by itself again: `generations/<n>/bad.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadMark {
+    /// `kojibox.bad/1`.
+    pub schema: String,
+    /// Transaction whose gate failed.
+    pub txid: String,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// What was not ready.
+    pub reason: String,
+}
+
+impl Versioned for BadMark {
+    const SCHEMA: &'static str = "kojibox.bad/1";
+}
+
+/// Where a generation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GenerationState {
+    /// The pointer names it.
+    Active,
+    /// The pointer names it, and its gate has not passed yet.
+    Unconfirmed,
+    /// The one to return to.
+    Previous,
+    /// Its gate failed.
+    Bad,
+    /// Complete and kept.
+    Kept,
+}
+
+/// One generation as it is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// What it consists of.
+    pub record: GenerationRecord,
+    /// Its mark, if its gate failed.
+    pub bad: Option<BadMark>,
+    /// Where it stands.
+    pub state: GenerationState,
+}
+
+impl InstallRoot {
+    /// Opens the install root at `path`.
+    ///
+    /// # Errors
+    /// [`StateError::NotARoot`] if there is none.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
+        let path = path.into();
+        let not_a_root = |path: &Path| StateError::NotARoot { path: path.to_owned() };
+        let dir = RootDir::open(&path).map_err(|error| match error {
+            StoreError::Io { source, .. } if is_no_dir(&source) => not_a_root(&path),
+            other => other.into(),
+        })?;
+        let root = Self {
+            dir,
+            layout: Layout::new(path),
+        };
+        match root.install()? {
+            Some(_) => Ok(root),
+            None => Err(not_a_root(root.path())),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Names inside it.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The directory, for reading.
+    pub fn dir(&self) -> &RootDir {
+        &self.dir
+    }
+
+    /// Its id; `None` while it is being made.
+    pub fn install(&self) -> Result<Option<Install>, StateError> {
+        doc::read(&self.dir, &place::install())
+    }
+
+    /// Which generation is active; `None` before the first.
+    pub fn pointer(&self) -> Result<Option<Pointer>, StateError> {
+        doc::read(&self.dir, &place::pointer())
+    }
+
+    /// The record of generation `id`.
+    pub fn generation(&self, id: u64) -> Result<Option<GenerationRecord>, StateError> {
+        let path = place::generation_record(id);
+        let record: Option<GenerationRecord> = doc::read(&self.dir, &path)?;
+        if let Some(record) = &record {
+            check(record, id).map_err(|why| StateError::Document {
+                path: path.below(self.path()),
+                source: serde::de::Error::custom(why),
+            })?;
+        }
+        Ok(record)
+    }
+
+    /// The mark of generation `id`, if its gate failed.
+    pub fn bad_mark(&self, id: u64) -> Result<Option<BadMark>, StateError> {
+        doc::read(&self.dir, &place::generation_bad_mark(id))
+    }
+
+    /// Numbers that have a directory, ascending, with or without a record in it.
+    pub fn generation_ids(&self) -> Result<Vec<u64>, StateError> {
+        let listed = self.dir.list(&place::generations())?;
+        let dirs = listed.into_iter().filter(|e| e.kind == Kind::Dir);
+        let mut ids: Vec<u64> = dirs.filter_map(|e| e.name.ok()?.parse().ok()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// All generations that have a record, ascending.
+    pub fn generations(&self) -> Result<Vec<Generation>, StateError> {
+        let pointer = self.pointer()?;
+        let mut out = Vec::new();
+        for id in self.generation_ids()? {
+            if let Some(record) = self.generation(id)? {
+                let bad = self.bad_mark(id)?;
+                let state = standing(id, pointer.as_ref(), bad.is_some());
+                out.push(Generation { record, bad, state });
+            }
+        }
+        Ok(out)
+    }
+
+    /// The record of the active generation.
+    pub fn current(&self) -> Result<Option<GenerationRecord>, StateError> {
+        let Some(pointer) = self.pointer()? else {
+            return Ok(None);
+        };
+        match self.generation(pointer.current)? {
+            Some(record) => Ok(Some(record)),
+            None => Err(StateError::Missing {
+                path: self.layout.generation_record(pointer.current),
+            }),
+        }
+    }
+
+    /// The bytes of a recorded manifest, checked against the digest under which a generation records it.
+    pub fn manifest_bytes(&self, digest: &Digest) -> Result<Vec<u8>, StateError> {
+        let path = place::manifest(digest);
+        let full = path.below(self.path());
+        let Some(bytes) = self.dir.read(&path, MANIFEST_MAX)? else {
+            return Err(StateError::Missing { path: full });
+        };
+        let (got, expected) = (Digest::of(&bytes), *digest);
+        if got != expected {
+            return Err(StateError::Damaged {
+                path: full,
+                got,
+                expected,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The recorded signatures of a manifest: file name and bytes.
+    pub fn signatures(&self, digest: &Digest) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        let dir = place::pack_record(digest).join("signatures")?;
+        let mut out = Vec::new();
+        for entry in self.dir.list(&dir)? {
+            let Ok(name) = entry.name else { continue };
+            if let Some(bytes) = self.dir.read(&dir.join(&name)?, doc::MAX_BYTES)? {
+                out.push((name, bytes));
+            }
+        }
+        Ok(out)
+    }
+
+    /// The recorded index of a component tree, compressed, checked against its recorded digest.
+    pub fn index(&self, component: &ComponentRecord) -> Result<Vec<u8>, StateError> {
+        let path = place::component_index(&component.id, &component.tree_sha256);
+        let full = path.below(self.path());
+        let Some(bytes) = self.dir.read(&path, INDEX_MAX)? else {
+            return Err(StateError::Missing { path: full });
+        };
+        let (got, expected) = (Digest::of(&bytes), component.index_sha256);
+        if got != expected {
+            return Err(StateError::Damaged {
+                path: full,
+                got,
+                expected,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The launcher of a generation, full path; `None` if it has none.
+    pub fn launcher(&self, record: &GenerationRecord) -> Option<PathBuf> {
+        Some(launcher_in(record)?.below(self.path()))
+    }
+
+    /// What this root never goes below.
+    pub fn floors(&self) -> Result<Option<Floors>, StateError> {
+        trust::floors(&self.dir)
+    }
+
+    /// All receipts, oldest first, their chain followed.
+    pub fn history(&self) -> Result<Vec<(Receipt, Digest)>, StateError> {
+        receipts::history(&self.dir)
+    }
+
+    /// The journal; anything in it means that recovery is due.
+    pub fn journal(&self) -> Result<journal::Found, StateError> {
+        journal::read(&self.dir)
+    }
+
+    /// True if a transaction was interrupted.
+    pub fn recovery_needed(&self) -> Result<bool, StateError> {
+        Ok(!self.journal()?.is_clean())
+    }
+}
+
+/// The launcher's program of a generation, relative to the root.
+pub fn launcher_in(record: &GenerationRecord) -> Option<RootPath> {
+    let launcher = record.components.iter().find(|c| c.id == LAUNCHER)?;
+    let file = format!("kojibox{}", std::env::consts::EXE_SUFFIX);
+    place::component(&launcher.dir).join(&file).ok()
+}
+
+fn is_no_dir(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+fn standing(id: u64, pointer: Option<&Pointer>, bad: bool) -> GenerationState {
+    match pointer {
+        Some(p) if p.current == id && p.confirmed => GenerationState::Active,
+        Some(p) if p.current == id => GenerationState::Unconfirmed,
+        _ if bad => GenerationState::Bad,
+        Some(p) if p.previous == Some(id) => GenerationState::Previous,
+        _ => GenerationState::Kept,
+    }
+}
+
+/// A record whose names do not follow from its contents would lead out of the layout.
+fn check(record: &GenerationRecord, id: u64) -> Result<(), String> {
+    if record.id != id {
+        return Err(format!("it is the record of generation {}", record.id));
+    }
+    for c in &record.components {
+        if c.dir != Layout::component_dir_name(&c.id, &c.version, &c.tree_sha256)
+            || RootPath::new(c.dir.as_str()).is_err()
+            || c.dir.contains('/')
+        {
+            return Err(format!("`{}` is not the directory of component `{}`", c.dir, c.id));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Owns `state/trust/`: the pinned roots of each publisher as raw bytes, and the floors. It verifies nothing.
+
+use crate::{
+    doc,
+    error::StateError,
+    layout::place,
+    records::{Floors, PackFloor},
+    store::{FileMode, Kind, RootDir, Store, compose, unless_absent},
+};
+
+/// Largest root document in bytes.
+pub const ROOT_MAX_BYTES: u64 = 1 << 20;
+
+/// Publishers that are pinned here (`root16`), sorted.
+pub fn publishers(root: &RootDir) -> Result<Vec<String>, StateError> {
+    let listed = root.list(&place::trust())?;
+    let dirs = listed.into_iter().filter(|e| e.kind == Kind::Dir);
+    Ok(dirs.filter_map(|e| e.name.ok()).filter(|n| is_root16(n)).collect())
+}
+
+fn is_root16(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The chain of one publisher: version and bytes, ascending.
+pub fn roots(root: &RootDir, root16: &str) -> Result<Vec<(u64, Vec<u8>)>, StateError> {
+    if !is_root16(root16) {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::new();
+    for entry in root.list(&place::publisher(root16))? {
+        let Ok(name) = entry.name else { continue };
+        let version = name.strip_suffix(".root.json").and_then(|n| n.parse().ok());
+        let Some(version) = version else { continue };
+        if let Some(bytes) = root.read(&place::root_document(root16, version), ROOT_MAX_BYTES)? {
+            out.push((version, bytes));
+        }
+    }
+    out.sort_by_key(|(version, _)| *version);
+    Ok(out)
+}
+
+/// What this root never goes below; `None` in a fresh one.
+pub fn floors(root: &RootDir) -> Result<Option<Floors>, StateError> {
+    doc::read(root, &place::floors())
+}
+
+/// Adds verified root documents of one publisher, durable when it returns; those already there stay as they are.
+pub fn pin(store: &dyn Store, root16: &str, documents: &[(u64, Vec<u8>)]) -> Result<(), StateError> {
+    let dir = place::publisher(root16);
+    let made = compose::create_dirs(store, &dir)?;
+    let mut wrote = false;
+    for (version, bytes) in documents {
+        let path = place::root_document(root16, *version);
+        if !store.root().exists(&path)? {
+            compose::replace_file(store, &path, bytes, FileMode::ReadOnly)?;
+            wrote = true;
+        }
+    }
+    if made {
+        store.sync_dir(&place::trust())?;
+        store.sync_dir(&place::state())?;
+    } else if !wrote {
+        // An attempt that was stopped may have left the names without a sync.
+        store.sync_dir(&dir)?;
+        store.sync_dir(&place::trust())?;
+    }
+    Ok(())
+}
+
+/// Takes a publisher away, with its chain; its floors stay.
+pub fn unpin(store: &dyn Store, root16: &str) -> Result<bool, StateError> {
+    let documents = roots(store.root(), root16)?;
+    // From the top down: what is left by a crash is a valid shorter chain.
+    for (version, _) in documents.iter().rev() {
+        store.remove_file(&place::root_document(root16, *version))?;
+    }
+    let removed = is_root16(root16) && unless_absent(store.remove_dir(&place::publisher(root16)))?;
+    store.sync_dir(&place::trust())?;
+    Ok(removed)
+}
+
+/// Raises the floors to at least `next`, durable when it returns. Nothing ever sinks: what is on disk and higher stays.
+pub fn raise(store: &dyn Store, next: &Floors) -> Result<(), StateError> {
+    let old = floors(store.root())?;
+    let merged = old.as_ref().map_or_else(|| next.clone(), |old| merge(old, next));
+    if old.as_ref() == Some(&merged) {
+        return Ok(());
+    }
+    compose::create_dirs(store, &place::trust())?;
+    doc::replace(store, &place::floors(), &merged)
+}
+
+fn merge(old: &Floors, next: &Floors) -> Floors {
+    let mut out = old.clone();
+    // Both are RFC 3339 in UTC with whole seconds, so the later one is the greater text.
+    out.not_before = old.not_before.clone().max(next.not_before.clone());
+    out.revoked.extend(next.revoked.iter().copied());
+    for (name, floor) in &next.packs {
+        let PackFloor {
+            sequence,
+            min_sequence,
+            digests,
+        } = out.packs.entry(name.clone()).or_default();
+        *min_sequence = (*min_sequence).max(floor.min_sequence);
+        if floor.sequence > *sequence {
+            *sequence = floor.sequence;
+            digests.clone_from(&floor.digests);
+        } else if floor.sequence == *sequence {
+            digests.extend(floor.digests.iter().map(|(k, v)| (k.clone(), *v)));
+        }
+    }
+    out
+}
