@@ -25,7 +25,6 @@ pub trait Document: Sized {
 }
 
 /// Outside bytes with the signature files found beside them; nothing of it is believed yet.
-#[derive(Clone)]
 #[must_use = "signed bytes mean nothing until `verify`"]
 pub struct Signed<T> {
     bytes: Vec<u8>,
@@ -79,6 +78,16 @@ impl<T: Document> Signed<T> {
             });
         }
         Verified::parse(self.bytes, keys.into_iter().collect())
+    }
+}
+
+impl<T> Clone for Signed<T> {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            signatures: self.signatures.clone(),
+            document: self.document,
+        }
     }
 }
 

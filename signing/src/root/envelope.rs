@@ -24,6 +24,13 @@ impl Envelope {
             return Err(RootError::TooLarge { got, limit });
         }
         let json: Json = serde_json::from_slice(bytes).map_err(RootError::Json)?;
+        Self::read(json).map_err(|error| match error {
+            RootError::Field { at, expected } => RootError::Envelope { at, expected },
+            other => other,
+        })
+    }
+
+    fn read(json: Json) -> Result<Self, RootError> {
         let mut outer = schema::map(json, "document")?;
         let signatures = signatures(outer.remove("signatures"))?;
         let signed = outer.remove("signed").unwrap_or(Json::Null);

@@ -16,6 +16,14 @@ pub enum RootError {
     /// No strict JSON: damaged, with duplicate keys or with fractions.
     #[error("the trust root is not strict JSON")]
     Json(#[source] serde_json::Error),
+    /// Not the outer form of TUF metadata, so that it does not even say what was signed.
+    #[error("`{at}` of the trust root is not {expected}; it states no signatures that can be checked")]
+    Envelope {
+        /// Where, with dots.
+        at: String,
+        /// What should be there.
+        expected: &'static str,
+    },
     /// A field is missing or of another kind.
     #[error("`{at}` of the trust root is not {expected}")]
     Field {
@@ -124,9 +132,9 @@ impl RootError {
     /// What scripts see.
     pub fn refusal(&self) -> Refusal {
         match self {
-            // Nobody can have signed these bytes: they do not even say what was signed.
             Self::TooLarge { .. }
             | Self::Json(_)
+            | Self::Envelope { .. }
             | Self::DuplicateSignature(_)
             | Self::EmptySignature(_)
             | Self::NotEnough { .. } => Refusal::Unsigned,
