@@ -1,0 +1,117 @@
+//! Owns the publisher's side of the demo: keys, releases, the stick.
+
+use std::{fs, path::PathBuf};
+
+use crate::{Failure, Outcome, Sandbox, pack::host_target, programs::workspace, tree, units};
+
+use super::story::Story;
+
+/// A release of the demo's recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Release {
+    /// Data format 1.
+    One,
+    /// Data format 2, with a migration.
+    Two,
+    /// Broken on purpose.
+    Three,
+}
+
+impl Release {
+    fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    fn program(self) -> &'static str {
+        if self == Self::One {
+            "guestbook-1"
+        } else {
+            "guestbook-2"
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::One => "Release 1: build, sign",
+            Self::Two => "Release 2: the data gets a new format",
+            Self::Three => "Release 3: broken on purpose",
+        }
+    }
+}
+
+/// Makes the publisher's keys.
+pub(super) fn make_keys(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
+    story.chapter("Make keys");
+    let run = sandbox
+        .packer(["trust", "init", "--out"])
+        .arg(sandbox.path("keys"))
+        .arg("--unsafe-no-password");
+    story.run(sandbox.dir(), run.warns())?;
+    Ok(())
+}
+
+/// Puts the program of `release` where its recipe looks for it, and builds the pack into the depot.
+pub(super) fn release(story: &Story<'_>, sandbox: &Sandbox, release: Release) -> Outcome {
+    story.chapter(release.title());
+    if !sandbox.path("recipe").is_dir() {
+        let recipe = workspace().join("packs/recipes/demo");
+        for name in ["pages", "templates", "stack-1.toml", "stack-2.toml", "stack-3.toml"] {
+            sandbox.copy(&recipe.join(name), &format!("recipe/{name}"))?;
+        }
+    }
+    let program = release.program();
+    let to = format!(
+        "recipe/stage/{}/{program}/bin/guestbook{}",
+        host_target(),
+        std::env::consts::EXE_SUFFIX
+    );
+    sandbox.copy(&sandbox.bin(program), &to)?;
+    build(story, sandbox, &format!("recipe/stack-{}.toml", release.number()), None)
+}
+
+/// Builds a pack release whose only news is a newer launcher.
+pub(super) fn release_launcher(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
+    story.chapter("Release 2.0.1: a new launcher");
+    let stack =
+        fs::read_to_string(sandbox.path("recipe/stack-2.toml")).map_err(Failure::doing("could not read the recipe"))?;
+    sandbox.write(
+        "recipe/stack-2b.toml",
+        stack.replace("version = \"2.0.0\"\ntargets", "version = \"2.0.1\"\ntargets"),
+    )?;
+    build(story, sandbox, "recipe/stack-2b.toml", Some(sandbox.path("tools")))
+}
+
+fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &str, tools: Option<PathBuf>) -> Outcome {
+    let mut run = sandbox
+        .packer(["build"])
+        .arg(sandbox.path(stack))
+        .args(["--target", &host_target()]);
+    run = run
+        .arg("--key")
+        .arg(sandbox.path("keys/pack"))
+        .arg("--trust")
+        .arg(sandbox.path("keys/root.json"));
+    run = run.arg("--depot").arg(sandbox.path("depot"));
+    if let Some(tools) = tools {
+        run = run.arg("--tools").arg(tools);
+    }
+    story.run(sandbox.dir(), run)?;
+    story.found(&format!(
+        "The depot holds {}.",
+        units::size(tree::bytes_below(&sandbox.path("depot")))
+    ));
+    Ok(())
+}
+
+/// Lays out the stick anew from the depot.
+pub(super) fn lay_out_stick(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
+    let stick = sandbox.path("stick");
+    let run = sandbox
+        .packer(["stick"])
+        .arg(&stick)
+        .arg("--depot")
+        .arg(sandbox.path("depot"));
+    story.run(sandbox.dir(), run.arg("--trust").arg(sandbox.path("keys/root.json")))?;
+    story.found(&format!("The stick holds {}.", units::size(tree::bytes_below(&stick))));
+    Ok(())
+}

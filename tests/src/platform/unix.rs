@@ -1,0 +1,136 @@
+//! Users, modes and processes on Linux and macOS.
+
+use std::{
+    ffi::OsString,
+    fs::{self, Metadata, Permissions},
+    io,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+};
+
+/// The user that programs run as when the tests run as root; has an entry in the user database everywhere.
+const NOBODY: &str = "nobody";
+
+/// Another user, for programs that must not run as root.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User {
+    uid: u32,
+    gid: u32,
+}
+
+impl User {
+    /// `nobody`, if this process is root.
+    pub(crate) fn if_root() -> Option<Self> {
+        let own = fs::metadata("/proc/self").map_or(u32::MAX, |meta| meta.uid());
+        if own != 0 {
+            return None;
+        }
+        let passwd = fs::read_to_string("/etc/passwd").ok()?;
+        let mut fields = passwd
+            .lines()
+            .find(|line| line.starts_with(&format!("{NOBODY}:")))?
+            .split(':')
+            .skip(2);
+        Some(Self {
+            uid: fields.next()?.parse().ok()?,
+            gid: fields.next()?.parse().ok()?,
+        })
+    }
+
+    /// What stands before a program so that it runs as this user, without a way back.
+    pub(crate) fn prefix(self) -> Vec<OsString> {
+        let user = format!("--reuid={}", self.uid);
+        let group = format!("--regid={}", self.gid);
+        let all = [
+            "setpriv",
+            &user,
+            &group,
+            "--clear-groups",
+            "--no-new-privs",
+            "--inh-caps=-all",
+            "--",
+        ];
+        all.iter().map(OsString::from).collect()
+    }
+
+    /// Gives `path` to this user.
+    pub(crate) fn give(self, path: &Path) -> io::Result<()> {
+        chown(path, Some(self.uid), Some(self.gid))
+    }
+}
+
+/// Lets everybody reach into `dir`.
+pub(crate) fn open_to_all(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o755))
+}
+
+/// Makes `dir` removable: installed trees are read-only.
+pub(crate) fn make_removable(dir: &Path) {
+    let mode = fs::symlink_metadata(dir).map_or(0, |meta| meta.mode());
+    // What cannot be changed shows when it cannot be removed.
+    drop(fs::set_permissions(dir, Permissions::from_mode(mode | 0o700)));
+}
+
+/// Permission bits.
+pub(crate) fn mode(meta: &Metadata) -> u32 {
+    meta.mode() & 0o7777
+}
+
+/// The same for every name of one file.
+pub(crate) fn file_id(meta: &Metadata) -> (u64, u64) {
+    (meta.dev(), meta.ino())
+}
+
+/// Puts the command in a process group of its own, so that it can be ended whole.
+pub(crate) fn own_group(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// Sends `signal` (a name without `SIG`) to the group of `child`.
+pub(crate) fn signal_group(child: &Child, signal: &str) -> io::Result<()> {
+    let group = format!("-{}", child.id());
+    let status = Command::new("kill").args(["-s", signal, "--", &group]).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("kill ended with {status}")))
+    }
+}
+
+/// The exit code, or 128 and the signal as shells say it.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// Processes whose program stands below `dir`: their ids and programs.
+pub(crate) fn processes_below(dir: &Path) -> Vec<(u32, PathBuf)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter_map(|id| Some((id, fs::read_link(format!("/proc/{id}/exe")).ok()?)))
+        .filter(|(_, program)| program.starts_with(dir))
+        .collect()
+}
+
+/// Ends the process `id` at once.
+pub(crate) fn end(id: u32) {
+    drop(Command::new("kill").args(["-KILL", &id.to_string()]).status());
+}
+
+/// Opens `url` in the browser of the person, if there is one.
+pub(crate) fn open_browser(url: &str) -> bool {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    Command::new(program)
+        .arg(url)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
