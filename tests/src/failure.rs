@@ -67,6 +67,6 @@ impl fmt::Debug for Failure {
 impl Error for Failure {}
 
 /// Fails unless `holds`; `why` is asked only then.
-pub(crate) fn ensure(holds: bool, why: impl FnOnce() -> String) -> Outcome {
+pub fn ensure(holds: bool, why: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(Failure::new(why())) }
 }

@@ -14,10 +14,12 @@ mod platform;
 mod programs;
 mod run;
 mod sandbox;
+mod story;
 pub mod tree;
 pub mod units;
 
-pub use failure::{Failure, Outcome};
-pub use programs::Programs;
+pub use failure::{Failure, Outcome, ensure};
+pub use programs::{Programs, workspace};
 pub use run::{Done, Run};
 pub use sandbox::{Network, Sandbox};
+pub use story::Story;

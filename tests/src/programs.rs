@@ -66,6 +66,11 @@ impl Programs {
         Err(Failure::new(format!("could not build `{package}`")).with(&String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// Takes whatever is in `dir`.
+    pub(crate) fn in_dir(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     fn at(dir: PathBuf) -> Outcome<Self> {
         let programs = Self { dir };
         for name in [
@@ -85,7 +90,7 @@ impl Programs {
 }
 
 /// The root of the source tree.
-pub(crate) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the crate stands in the workspace")

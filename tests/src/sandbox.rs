@@ -24,7 +24,9 @@ pub enum Network {
 /// A temporary place; removed with everything in it, processes too.
 #[derive(Debug)]
 pub struct Sandbox {
-    dir: TempDir,
+    dir: PathBuf,
+    /// Removes `dir` with this value; None: somebody else does.
+    own: Option<TempDir>,
     programs: Programs,
     user: Option<platform::User>,
     network: Network,
@@ -48,21 +50,22 @@ impl Sandbox {
     /// Makes a place with `programs`.
     pub fn with(programs: &Programs, network: Network) -> Outcome<Self> {
         let doing = || Failure::doing("could not make a temporary place");
-        let dir = tempfile::Builder::new()
+        let temp = tempfile::Builder::new()
             .prefix("kojibox é ")
             .tempdir()
             .map_err(doing())?;
         let user = platform::User::if_root();
-        platform::open_to_all(dir.path()).map_err(doing())?;
+        platform::open_to_all(temp.path()).map_err(doing())?;
         let sandbox = Self {
-            dir,
+            dir: temp.path().to_owned(),
+            own: Some(temp),
             programs: programs.clone(),
             user,
             network,
             kept: Cell::new(false),
         };
         for name in ["bin", "home", "tmp", "work"] {
-            sandbox.make_dir(&sandbox.dir.path().join(name)).map_err(doing())?;
+            sandbox.make_dir(&sandbox.dir.join(name)).map_err(doing())?;
         }
         for name in [
             "kojibox-packer",
@@ -79,9 +82,21 @@ impl Sandbox {
         Ok(sandbox)
     }
 
+    /// Takes the place `dir`, made by another process, which also removes it. Programs run as this process.
+    pub fn lent(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            own: None,
+            programs: Programs::in_dir(dir.join("bin")),
+            user: None,
+            network: Network::Host,
+            kept: Cell::new(true),
+        }
+    }
+
     /// The folder to work in.
     pub fn work(&self) -> PathBuf {
-        self.dir.path().join("work")
+        self.dir.join("work")
     }
 
     /// A path in the folder to work in.
@@ -92,7 +107,6 @@ impl Sandbox {
     /// The program `name` in this place.
     pub fn bin(&self, name: &str) -> PathBuf {
         self.dir
-            .path()
             .join("bin")
             .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
@@ -115,7 +129,7 @@ impl Sandbox {
 
     /// A run of any program, as the sandbox's user, with a bare environment.
     pub fn run(&self, program: impl Into<PathBuf>) -> Run {
-        let mut run = Run::new(program.into(), self.work(), self.dir.path().into());
+        let mut run = Run::new(program.into(), self.work(), self.dir.clone());
         if self.network == Network::Nothing {
             run.prefix = isolation(self.user.is_some());
         }
@@ -123,9 +137,16 @@ impl Sandbox {
             run.prefix.extend(user.prefix());
         }
         run.env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", self.dir.path().join("home"))
-            .env("TMPDIR", self.dir.path().join("tmp"))
+            .env("HOME", self.dir.join("home"))
+            .env("TMPDIR", self.dir.join("tmp"))
             .env("LANG", "C.UTF-8")
+    }
+
+    /// A run of the packer as the person who runs the tests, with their environment: mirrors, proxies, caches.
+    pub fn builder(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
+        let mut run = Run::new(self.bin("kojibox-packer"), self.work(), self.dir.clone()).args(args);
+        run.env = std::env::vars_os().collect();
+        run
     }
 
     /// Writes a file in the folder to work in, with its directories.
@@ -177,7 +198,7 @@ impl Sandbox {
 
     /// Programs of this place that still run; there must be none once everything was stopped.
     pub fn survivors(&self) -> Vec<String> {
-        let all = platform::processes_below(self.dir.path());
+        let all = platform::processes_below(&self.dir);
         all.into_iter()
             .map(|(id, program)| format!("{id} {}", program.display()))
             .collect()
@@ -201,7 +222,7 @@ impl Sandbox {
 
     /// The place itself.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.dir
     }
 
     fn bring(&self, name: &str) -> Outcome {
@@ -249,14 +270,15 @@ fn isolation(root: bool) -> Vec<OsString> {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        let Some(own) = &mut self.own else { return };
         if self.kept.get() || std::env::var_os("KOJIBOX_KEEP").is_some() {
-            self.dir.disable_cleanup(true);
+            own.disable_cleanup(true);
             return;
         }
-        for (id, _) in platform::processes_below(self.dir.path()) {
+        for (id, _) in platform::processes_below(&self.dir) {
             platform::end(id);
         }
-        for entry in WalkDir::new(self.dir.path()).into_iter().filter_map(Result::ok) {
+        for entry in WalkDir::new(&self.dir).into_iter().filter_map(Result::ok) {
             if entry.file_type().is_dir() {
                 platform::make_removable(entry.path());
             }

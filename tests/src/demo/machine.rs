@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::{Failure, Outcome, Run, Sandbox, failure::ensure, pack::host_target, tree, units};
+use crate::{Failure, Outcome, Run, Sandbox, Story, failure::ensure, pack::host_target, tree, units};
 
-use super::{guestbook::GuestBook, story::Story};
+use super::guestbook::GuestBook;
 
 /// An install root, and the stick beside it.
 pub(super) struct Machine<'a> {

@@ -7,17 +7,15 @@
 mod guestbook;
 mod machine;
 mod publisher;
-mod story;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use kojibox_console::{Exit, OutputArgs, Report, Ui};
 
-use crate::{Network, Outcome, Programs, Sandbox, platform};
+use crate::{Network, Outcome, Programs, Sandbox, Story, platform};
 use machine::Machine;
 use publisher::Release;
-use story::Story;
 
 /// Build everything and walk the whole way: keys, pack, stick, install, run, update, return, uninstall
 #[derive(Debug, Parser)]
@@ -79,7 +77,7 @@ fn tell(cli: &Cli, story: &Story<'_>) -> Outcome {
     machine.verify(story)?;
     machine.uninstall(story)?;
     sandbox.expect_no_survivors()?;
-    story.end();
+    story.end("Nothing was left behind.");
     Ok(())
 }
 

@@ -2,9 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::{Failure, Outcome, Sandbox, pack::host_target, programs::workspace, tree, units};
-
-use super::story::Story;
+use crate::{Failure, Outcome, Sandbox, Story, pack::host_target, programs::workspace, tree, units};
 
 /// A release of the demo's recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

