@@ -26,12 +26,20 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(commands::build::Args),
+    Trust(commands::trust::Args),
+    Key(commands::key::Args),
+    Sign(commands::sign::Args),
+    ExportMinisig(commands::export_minisig::Args),
 }
 
 impl Command {
     fn run(self, ui: &Ui) -> Outcome {
         match self {
             Self::Build(args) => args.run(ui),
+            Self::Trust(args) => args.run(ui),
+            Self::Key(args) => args.run(ui),
+            Self::Sign(args) => args.run(ui),
+            Self::ExportMinisig(args) => args.run(ui),
         }
     }
 }
