@@ -20,6 +20,6 @@ pub mod units;
 
 pub use failure::{Failure, Outcome, ensure};
 pub use programs::{Programs, workspace};
-pub use run::{Done, Run};
+pub use run::{Done, Run, Started};
 pub use sandbox::{Network, Sandbox};
 pub use story::Story;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Done, Failure, Outcome, Run, Sandbox};
+use crate::{Done, Failure, Outcome, Run, Sandbox, workspace};
 
 /// The target of this machine.
 pub fn host_target() -> String {
@@ -120,4 +120,23 @@ pub fn tree_stack(version: &str) -> String {
          [[component]]\nid = \"tree\"\nversion = \"{version}\"\ndefault = true\nsource = {{ path = \"files\" }}\n",
         host_target()
     )
+}
+
+/// Puts release `number` of the demo's recipe into `recipe/` of the place, with its program staged; gives back the
+/// definition.
+pub fn demo_stack(sandbox: &Sandbox, number: u8) -> Outcome<PathBuf> {
+    if !sandbox.path("recipe").is_dir() {
+        let recipe = workspace().join("packs/recipes/demo");
+        for name in ["pages", "templates", "stack-1.toml", "stack-2.toml", "stack-3.toml"] {
+            sandbox.copy(&recipe.join(name), &format!("recipe/{name}"))?;
+        }
+    }
+    let program = if number == 1 { "guestbook-1" } else { "guestbook-2" };
+    let staged = format!(
+        "recipe/stage/{}/{program}/bin/guestbook{}",
+        host_target(),
+        std::env::consts::EXE_SUFFIX
+    );
+    sandbox.copy(&sandbox.bin(program), &staged)?;
+    Ok(sandbox.path(format!("recipe/stack-{number}.toml")))
 }

@@ -7,7 +7,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -64,6 +64,12 @@ impl Run {
             stdin: Vec::new(),
             signal: None,
         }
+    }
+
+    /// Runs `program` instead.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
     }
 
     /// Adds an argument.
@@ -130,6 +136,26 @@ impl Run {
     pub fn signal_after(mut self, delay: Duration, signal: &'static str) -> Self {
         self.signal = Some((delay, signal));
         self
+    }
+
+    /// Runs it in a mount namespace of its own, after the shell script `script`, which gets `dir` as `$0` and ends with
+    /// `exec "$@"`.
+    pub fn in_mounts(mut self, script: &str, dir: &Path) -> Self {
+        let mut words: Vec<OsString> = platform::own_mounts().into_iter().map(OsString::from).collect();
+        words.extend(["/bin/sh", "-c", script].map(OsString::from));
+        words.push(dir.into());
+        words.append(&mut self.prefix);
+        self.prefix = words;
+        self
+    }
+
+    /// Starts it and goes on; it is ended with the value that comes back.
+    pub fn start(self) -> Outcome<Started> {
+        let files = Streams::make(&self.scratch)?;
+        let child = self.spawn(&files)?;
+        // Until it has begun; what it does then is the test's to see.
+        thread::sleep(Duration::from_millis(300));
+        Ok(Started { child, _files: files })
     }
 
     /// Runs it; stdout must stay empty.
@@ -272,6 +298,20 @@ impl Run {
     }
 }
 
+/// A command that runs beside the test.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    _files: Streams,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        drop(platform::signal_group(&self.child, "KILL"));
+        drop(self.child.wait());
+    }
+}
+
 /// A command that has ended, not yet judged.
 struct Ended {
     run: Run,
@@ -335,6 +375,7 @@ impl Ended {
 }
 
 /// Files that take what a program says; pipes would be held open by a daemon that stays.
+#[derive(Debug)]
 struct Streams {
     dir: tempfile::TempDir,
     out: File,
@@ -342,7 +383,7 @@ struct Streams {
 }
 
 impl Streams {
-    fn make(scratch: &std::path::Path) -> Outcome<Self> {
+    fn make(scratch: &Path) -> Outcome<Self> {
         let doing = || Failure::doing(format!("could not make a file in `{}`", scratch.display()));
         let dir = tempfile::Builder::new()
             .prefix("run-")

@@ -1,8 +1,15 @@
 //! Owns the publisher's side of the demo: keys, releases, the stick.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use crate::{Failure, Outcome, Sandbox, Story, pack::host_target, programs::workspace, tree, units};
+use crate::{
+    Failure, Outcome, Sandbox, Story,
+    pack::{demo_stack, host_target},
+    tree, units,
+};
 
 /// A release of the demo's recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +25,6 @@ pub(super) enum Release {
 impl Release {
     fn number(self) -> u8 {
         self as u8 + 1
-    }
-
-    fn program(self) -> &'static str {
-        if self == Self::One {
-            "guestbook-1"
-        } else {
-            "guestbook-2"
-        }
     }
 
     fn title(self) -> &'static str {
@@ -51,20 +50,8 @@ pub(super) fn make_keys(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
 /// Puts the program of `release` where its recipe looks for it, and builds the pack into the depot.
 pub(super) fn release(story: &Story<'_>, sandbox: &Sandbox, release: Release) -> Outcome {
     story.chapter(release.title());
-    if !sandbox.path("recipe").is_dir() {
-        let recipe = workspace().join("packs/recipes/demo");
-        for name in ["pages", "templates", "stack-1.toml", "stack-2.toml", "stack-3.toml"] {
-            sandbox.copy(&recipe.join(name), &format!("recipe/{name}"))?;
-        }
-    }
-    let program = release.program();
-    let to = format!(
-        "recipe/stage/{}/{program}/bin/guestbook{}",
-        host_target(),
-        std::env::consts::EXE_SUFFIX
-    );
-    sandbox.copy(&sandbox.bin(program), &to)?;
-    build(story, sandbox, &format!("recipe/stack-{}.toml", release.number()), None)
+    let stack = demo_stack(sandbox, release.number())?;
+    build(story, sandbox, &stack, None)
 }
 
 /// Builds a pack release whose only news is a newer launcher.
@@ -72,18 +59,13 @@ pub(super) fn release_launcher(story: &Story<'_>, sandbox: &Sandbox) -> Outcome 
     story.chapter("Release 2.0.1: a new launcher");
     let stack =
         fs::read_to_string(sandbox.path("recipe/stack-2.toml")).map_err(Failure::doing("could not read the recipe"))?;
-    sandbox.write(
-        "recipe/stack-2b.toml",
-        stack.replace("version = \"2.0.0\"\ntargets", "version = \"2.0.1\"\ntargets"),
-    )?;
-    build(story, sandbox, "recipe/stack-2b.toml", Some(sandbox.path("tools")))
+    let stack = stack.replace("version = \"2.0.0\"\ntargets", "version = \"2.0.1\"\ntargets");
+    let stack = sandbox.write("recipe/stack-2b.toml", stack)?;
+    build(story, sandbox, &stack, Some(sandbox.path("tools")))
 }
 
-fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &str, tools: Option<PathBuf>) -> Outcome {
-    let mut run = sandbox
-        .packer(["build"])
-        .arg(sandbox.path(stack))
-        .args(["--target", &host_target()]);
+fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &Path, tools: Option<PathBuf>) -> Outcome {
+    let mut run = sandbox.packer(["build"]).arg(stack).args(["--target", &host_target()]);
     run = run
         .arg("--key")
         .arg(sandbox.path("keys/pack"))

@@ -90,6 +90,14 @@ pub(crate) fn own_group(command: &mut Command) {
     command.process_group(0);
 }
 
+/// What stands before a command so that its mounts are its own.
+pub(crate) fn own_mounts() -> Vec<&'static str> {
+    match User::if_root() {
+        Some(_) => vec!["unshare", "--mount", "--"],
+        None => vec!["unshare", "--user", "--map-root-user", "--mount", "--"],
+    }
+}
+
 /// Sends `signal` (a name without `SIG`) to the group of `child`.
 pub(crate) fn signal_group(child: &Child, signal: &str) -> io::Result<()> {
     let group = format!("-{}", child.id());

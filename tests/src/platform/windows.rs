@@ -70,6 +70,11 @@ pub(crate) fn own_group(command: &mut Command) {
     command.creation_flags(NEW_GROUP);
 }
 
+/// There are no mount namespaces.
+pub(crate) fn own_mounts() -> Vec<&'static str> {
+    Vec::new()
+}
+
 /// Ends the tree of `child`; there are no signals.
 pub(crate) fn signal_group(child: &Child, _signal: &str) -> io::Result<()> {
     Command::new("taskkill")

@@ -1,0 +1,6 @@
+//! Black box: build, sign, carry, install, verify, roll back, uninstall; without services, without a network.
+
+mod life;
+mod medium;
+mod plain;
+mod speech;
