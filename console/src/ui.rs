@@ -3,7 +3,7 @@
 //! This is the only place that looks at the terminal and at `NO_COLOR`.
 
 use std::{
-    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
     io::{self, IsTerminal as _, Write as _},
 };
 
@@ -25,7 +25,7 @@ pub struct Ui {
     level: Level,
     progress: bool,
     interactive: bool,
-    answered: Cell<bool>,
+    answered: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ impl Ui {
             level,
             progress: terminal && level == Level::Normal && !args.no_progress,
             interactive: terminal && io::stdin().is_terminal(),
-            answered: Cell::new(false),
+            answered: AtomicBool::new(false),
         }
     }
 
@@ -132,7 +132,7 @@ impl Ui {
 
     /// Prints a line of the answer on stdout.
     pub fn answer(&self, text: &str) {
-        self.answered.set(true);
+        self.answered.store(true, Ordering::Relaxed);
         let mut out = io::stdout().lock();
         // A reader that went away (`| head`) is no failure of ours.
         drop(writeln!(out, "{text}"));
@@ -162,7 +162,7 @@ impl Ui {
             _ => text,
         };
         self.raw(&text);
-        if self.json && !self.answered.get() {
+        if self.json && !self.answered.load(Ordering::Relaxed) {
             self.json(&report.to_json());
         }
     }
