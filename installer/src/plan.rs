@@ -129,7 +129,9 @@ pub struct Env<'a> {
 
 impl fmt::Debug for Env<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Env").field("threads", &self.threads).finish_non_exhaustive()
+        f.debug_struct("Env")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,13 +176,19 @@ pub enum GateError {
         /// The last lines it wrote on stderr.
         output: Output,
     },
+    /// A person pressed Ctrl-C while services were starting.
+    #[error("`kojibox {verb}` was cancelled")]
+    Cancelled {
+        /// Always `up`.
+        verb: &'static str,
+    },
 }
 
 impl GateError {
     /// What the launcher wrote before it failed; empty if it never ran.
     pub fn output(&self) -> &str {
         match self {
-            Self::Run { .. } => "",
+            Self::Run { .. } | Self::Cancelled { .. } => "",
             Self::Failed { output, .. } | Self::Deadline { output, .. } => &output.0,
         }
     }

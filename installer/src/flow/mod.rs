@@ -1,0 +1,246 @@
+//! Owns the way from a request to the next generation: look, trust, choose, settle, preflight, show, confirm, run.
+//!
+//! The wizard and the unattended install are this one flow. Where an answer is missing a person is asked through the
+//! [`Guide`]; without a terminal the question becomes a usage error that names its flag.
+
+mod catalog;
+mod choose;
+mod draft;
+mod existing;
+mod request;
+mod run;
+mod save;
+mod settle;
+mod summary;
+mod trusted;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use kojibox_console::{Exit, Outcome, Report, Ui, declined};
+use kojibox_packs::Target;
+
+pub use catalog::Catalog;
+pub use draft::{Draft, Pick};
+pub use existing::Existing;
+pub use request::{Aim, Manner, Request};
+pub use run::{Ran, holder, open_locked};
+pub use save::write_answers;
+pub use summary::{Change, Fate, Space, Summary};
+
+use crate::{
+    medium::Medium,
+    preflight::{self, Facts, Finding, Level},
+    report::{NOTHING_WRITTEN, StateReport},
+    trust::Publisher,
+    wizard::Guide,
+    world::{self, World},
+};
+
+/// What every step may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    /// Speaks.
+    pub ui: &'a Ui,
+    /// The process we run in.
+    pub world: &'a World,
+    /// Set by Ctrl-C.
+    pub cancel: &'a AtomicBool,
+}
+
+impl Session<'_> {
+    /// Ends here if Ctrl-C was pressed; nothing has been written yet.
+    pub(crate) fn go_on(&self) -> Result<(), Report> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(declined(NOTHING_WRITTEN));
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is decided, right before the last question.
+struct Decided {
+    root: PathBuf,
+    medium: Medium,
+    existing: Existing,
+    draft: Draft,
+    summary: Summary,
+}
+
+/// Installs or updates as `request` says.
+pub fn install(session: &Session<'_>, request: &Request) -> Outcome {
+    let guide = guide(session, request)?;
+    let medium = Medium::open(&request.sources, &session.world.program)?;
+    if request.manner == Manner::Wizard {
+        guide.introduce(&medium.describe());
+    }
+    let root = place(session, request, &guide, &medium)?;
+    run::recover_first(session, &root, request.dry_run)?;
+    let existing = Existing::read(&root).map_err(StateReport)?;
+    let publishers = trusted::establish(session, request, &guide, &existing, &medium)?;
+    session.go_on()?;
+    let Some(mut draft) = draft(session, request, &guide, &existing, &medium, publishers)? else {
+        session.ui.status("Nothing to do: the medium has nothing newer.");
+        return Ok(Exit::NothingToDo);
+    };
+    let (facts, findings, demand) = preflight(&draft, &root, Some(&medium), &existing)?;
+    draft.verdicts.extend(findings.iter().map(Finding::verdict));
+    let summary = Summary::new(&root, &draft, &existing, &demand, &facts, &findings);
+    let decided = Decided {
+        root,
+        medium,
+        existing,
+        draft,
+        summary,
+    };
+    conclude(session, request, &guide, decided)
+}
+
+fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided: Decided) -> Outcome {
+    let Decided {
+        root,
+        medium,
+        existing,
+        draft,
+        summary,
+    } = decided;
+    if request.dry_run {
+        if session.ui.is_json() {
+            session.ui.json(&summary);
+        } else {
+            guide.summarise(&summary.lines(guide.texts));
+        }
+        preflight::enforce(&summary.findings, session.ui)?;
+        return Ok(if draft.changes_nothing(&existing) {
+            Exit::NothingToDo
+        } else {
+            Exit::Done
+        });
+    }
+    preflight::enforce(&summary.findings, session.ui)?;
+    if draft.changes_nothing(&existing) {
+        session.ui.status("Nothing to do: exactly this is installed.");
+        run::remember_trust(session, &root, &draft)?;
+        return Ok(Exit::NothingToDo);
+    }
+    if !request.yes || request.manner == Manner::Wizard {
+        guide.summarise(&summary.lines(guide.texts));
+    }
+    if !request.yes && !guide.confirm()? {
+        return Err(declined(NOTHING_WRITTEN));
+    }
+    let answers = save::answers_of(&draft, &root, &existing);
+    save::save(session, request, guide, &answers)?;
+    let ran = run::run(session, guide, &root, &medium, &existing, draft)?;
+    if session.ui.is_json() {
+        session.ui.json(&ran.document(&root));
+    } else {
+        guide.farewell(&root, &session.world.program, &ran.services);
+    }
+    Ok(Exit::Done)
+}
+
+/// Looks at the machine and judges what `draft` asks of it.
+pub(crate) fn preflight(
+    draft: &Draft,
+    root: &Path,
+    medium: Option<&Medium>,
+    existing: &Existing,
+) -> Result<(Facts, Vec<Finding>, preflight::Demand), Report> {
+    let demand = draft.demand(root, medium, existing);
+    let facts = Facts::gather(&demand, &existing.own_ports(), world::utc(world::now())).map_err(StateReport)?;
+    let findings = preflight::judge(&demand, &facts);
+    Ok((facts, findings, demand))
+}
+
+fn guide<'a>(session: &Session<'a>, request: &Request) -> Result<Guide<'a>, Report> {
+    match (&request.answers.language, request.manner) {
+        (Some(language), _) => Ok(Guide::speaking(session.ui, language)),
+        (None, Manner::Wizard) => Guide::ask_language(session.ui, session.world.proposed_language()),
+        (None, Manner::Terse) => Ok(Guide::speaking(session.ui, "en")),
+    }
+}
+
+/// Where to install: given, or asked for.
+fn place(session: &Session<'_>, request: &Request, guide: &Guide<'_>, medium: &Medium) -> Result<PathBuf, Report> {
+    let world = session.world;
+    if let Some(root) = &request.answers.root {
+        return Ok(world.absolute(root));
+    }
+    let texts = guide.texts;
+    let check = |typed: &str| {
+        let root = world.absolute(&world.with_home(typed.trim()));
+        let inside = medium.paths().any(|m| m.is_dir() && root.starts_with(m));
+        let kind = preflight::root_kind(&root).map_err(|e| e.to_string())?;
+        match kind {
+            _ if typed.trim().is_empty() => Err(texts.place_question.to_owned()),
+            _ if inside => Err(texts.place_medium.to_owned()),
+            preflight::RootKind::Foreign(example) => Err(crate::wizard::texts::fill(
+                texts.place_foreign,
+                &[("example", &example)],
+            )),
+            preflight::RootKind::NotADirectory => Err(texts.place_file.to_owned()),
+            _ => Ok(()),
+        }
+    };
+    let typed = guide.place(&world.proposed_root(), &check)?;
+    let root = world.absolute(&world.with_home(&typed.to_string_lossy()));
+    if preflight::root_kind(&root).map_err(StateReport)? == preflight::RootKind::Installed {
+        session.ui.note(texts.place_installed);
+    }
+    Ok(root)
+}
+
+/// Chooses, settles and judges; `None` if an update finds nothing newer.
+fn draft(
+    session: &Session<'_>,
+    request: &Request,
+    guide: &Guide<'_>,
+    existing: &Existing,
+    medium: &Medium,
+    publishers: Vec<Publisher>,
+) -> Result<Option<Draft>, Report> {
+    let wants = request.wanted()?;
+    let catalog = catalog::read(
+        medium,
+        Target::host(),
+        &choose::names(request, &wants, existing),
+        &publishers,
+    )?;
+    catalog.notes.iter().for_each(|note| session.ui.warn(note));
+    session.go_on()?;
+    let Some(mut picks) = choose::picks(request, guide, existing, &catalog, &wants)? else {
+        return Ok(None);
+    };
+    choose::components(request, guide, existing, &mut picks)?;
+    let settled = settle::settle(session, request, guide, existing, &picks)?;
+    let judged = trusted::judge(session, request, existing, medium, &catalog, &publishers, &mut picks)?;
+    Ok(Some(Draft {
+        picks,
+        settings: settled.settings,
+        language: settled.language,
+        start: settled.start,
+        verdicts: judged.verdicts,
+        floors: judged.floors,
+        publishers,
+    }))
+}
+
+/// Shows findings one line each, for `doctor`.
+pub fn show_findings(session: &Session<'_>, findings: &[Finding]) {
+    for finding in findings {
+        let mark = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        session
+            .ui
+            .answer(&format!("{mark:8} {:10} {}", finding.check, finding.sentence()));
+        if let Some(fix) = &finding.fix {
+            session.ui.answer(&format!("{:19} fix: {fix}", ""));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Owns the trust decisions of a flow: whose packs, whether they are replays, what the root remembers from now on.
+
+use std::fs;
+
+use kojibox_console::{Report, declined};
+use kojibox_state::records::Floors;
+
+use super::{Catalog, Existing, Pick, Request, Session};
+use crate::{
+    medium::Medium,
+    plan::{Verdict, VerdictOutcome},
+    report::NOTHING_WRITTEN,
+    trust::{self, Outside, Publisher, TrustError, floors},
+    wizard::Guide,
+    world,
+};
+
+/// Publishers whose packs may be installed here.
+pub(crate) fn establish(
+    session: &Session<'_>,
+    request: &Request,
+    guide: &Guide<'_>,
+    existing: &Existing,
+    medium: &Medium,
+) -> Result<Vec<Publisher>, Report> {
+    if !existing.pins.is_empty() {
+        let publishers = trust::pinned(&existing.pins, Some(medium))?;
+        trust::agree(&publishers, &existing.pins, &request.outside)?;
+        return Ok(publishers);
+    }
+    let mut outside = request.outside.clone();
+    if outside.file.is_none() && outside.fingerprint.is_none() {
+        outside.embedded = session.world.embedded_roots()?;
+    }
+    let mut asked = false;
+    let mut ask = |chain: &trust::Chain| {
+        if request.yes || !guide.is_interactive() {
+            return Err(TrustError::Nobody.into());
+        }
+        asked = true;
+        guide.trust(chain)
+    };
+    let publishers = trust::first(&outside, medium, &mut ask);
+    match publishers {
+        // A person said no: that is their decision, not a failure of the medium.
+        Err(_) if asked => Err(declined(NOTHING_WRITTEN)),
+        other => other,
+    }
+}
+
+/// What the decisions leave behind.
+pub(super) struct Judged {
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) floors: Floors,
+}
+
+/// Judges the chosen packs: approval, sequence, time; adds the approvals to the picks.
+pub(super) fn judge(
+    session: &Session<'_>,
+    request: &Request,
+    existing: &Existing,
+    medium: &Medium,
+    catalog: &Catalog,
+    publishers: &[Publisher],
+    picks: &mut [Pick],
+) -> Result<Judged, Report> {
+    let mut verdicts: Vec<_> = publishers.iter().map(Publisher::verdict).collect();
+    // Times that were signed count even for packs that are not chosen.
+    let mut known = existing.floors.clone();
+    for offer in &catalog.offers {
+        floors::raise_time(&mut known, offer.manifest.issued.parse().ok());
+        known.revoked.extend(&offer.manifest.revokes);
+    }
+    for publisher in publishers {
+        floors::raise_time(&mut known, Some(publisher.root.issued()));
+    }
+    let not_before = floors::not_before(&known);
+    for publisher in publishers {
+        publisher.check_time(not_before)?;
+    }
+    let approvals = approvals(request)?;
+    let mut next = known.clone();
+    for pick in picks.iter_mut() {
+        let Some(offer) = pick.offer.clone() else {
+            verdicts.extend(kept(session, pick, &known));
+            continue;
+        };
+        verdicts.push(offer.verdict());
+        pick.approval = trust::approve(medium, &offer, publishers, &approvals)?;
+        verdicts.extend(pick.approval.verdicts.iter().cloned());
+        let active = existing.manifests.get(&pick.manifest.pack).map(|m| m.digest());
+        let release = pick.release();
+        verdicts.push(release.check_sequence(&known, active.as_ref(), request.allow_downgrade)?);
+        let now = world::utc(world::now());
+        let time = release.check_time(not_before, now.max(not_before), request.strict_time)?;
+        if time.outcome == VerdictOutcome::Warned {
+            session.ui.warn(&time.detail);
+        }
+        verdicts.push(time);
+        release.raise(&mut next);
+    }
+    Ok(Judged { verdicts, floors: next })
+}
+
+/// A pack that stays may have been withdrawn meanwhile: it keeps running, and that is said.
+fn kept(session: &Session<'_>, pick: &Pick, known: &Floors) -> Option<Verdict> {
+    if !known.revoked.contains(&pick.manifest.digest()) {
+        return None;
+    }
+    let detail = format!(
+        "`{}` {} was withdrawn by its publisher and stays installed",
+        pick.manifest.pack, pick.manifest.version
+    );
+    session.ui.warn(&detail);
+    Some(Verdict {
+        check: "withdrawn".to_owned(),
+        outcome: VerdictOutcome::Warned,
+        detail,
+    })
+}
+
+fn approvals(request: &Request) -> Result<Vec<Vec<u8>>, Report> {
+    let read = |path: &std::path::PathBuf| {
+        fs::read(path).map_err(|source| TrustError::Approval {
+            path: path.clone(),
+            source,
+        })
+    };
+    Ok(request.approvals.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Trust from outside as flags state it.
+pub fn outside(file: Option<&std::path::Path>, fingerprint: Option<&str>) -> Outside {
+    Outside {
+        file: file.map(std::path::Path::to_owned),
+        fingerprint: fingerprint.map(str::to_owned),
+        embedded: Vec::new(),
+    }
+}

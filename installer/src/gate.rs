@@ -1,0 +1,357 @@
+//! Owns the gate: the generation's own launcher, run as a child with a deadline, its words kept for the error report.
+//!
+//! The exit code decides. The JSON document that `up` writes names the services that are not ready, and the addresses
+//! that are shown at the end.
+//!
+//! Source: state/TRANSACTIONS.md, "The seam".
+
+use std::{
+    io::{self, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use kojibox_packs::manifest::Manifest;
+use serde::Deserialize;
+
+use crate::{
+    plan::{Gate, GateError, Output},
+    platform,
+};
+
+/// What is kept of a child's stdout: one status document.
+const STDOUT_MAX: usize = 4 << 20;
+/// What is kept of a child's stderr: its last lines.
+const STDERR_KEPT: usize = 8 << 10;
+/// How often a running child is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// Runs a generation's launcher.
+#[derive(Debug)]
+pub struct LauncherGate<'a> {
+    start_deadline: Duration,
+    stop_deadline: Duration,
+    cancel: &'a AtomicBool,
+    started: Mutex<Vec<ServiceStatus>>,
+}
+
+/// One service as the launcher's status document tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct ServiceStatus {
+    /// Service id.
+    pub name: String,
+    /// State, one of the launcher's words.
+    #[serde(default)]
+    pub state: String,
+    /// Port numbers by name.
+    #[serde(default)]
+    pub ports: std::collections::BTreeMap<String, u16>,
+    /// Why it is not running.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub fix: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StatusDocument {
+    #[serde(default)]
+    services: Vec<ServiceStatus>,
+}
+
+impl<'a> LauncherGate<'a> {
+    /// A gate that waits as long as the services of `manifests` may take; `cancel` ends a start early.
+    pub fn new<'m>(manifests: impl IntoIterator<Item = &'m Manifest>, cancel: &'a AtomicBool) -> Self {
+        let (start, stop) = deadlines(manifests);
+        Self::with_deadlines(start, stop, cancel)
+    }
+
+    /// A gate with deadlines of the caller's choice.
+    pub fn with_deadlines(start: Duration, stop: Duration, cancel: &'a AtomicBool) -> Self {
+        Self {
+            start_deadline: start,
+            stop_deadline: stop,
+            cancel,
+            started: Mutex::default(),
+        }
+    }
+
+    /// Services as the last successful start told them.
+    pub fn services(&self) -> Vec<ServiceStatus> {
+        self.started.lock().map(|s| s.clone()).unwrap_or_default()
+    }
+
+    fn run(&self, launcher: &Path, root: &Path, verb: &'static str, deadline: Duration) -> Result<Ended, GateError> {
+        let mut command = Command::new(launcher);
+        command.arg("--root").arg(root).arg(verb);
+        if verb == "up" {
+            command.arg("--json");
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        platform::own_group(&mut command);
+        let wrap = |source| GateError::Run {
+            launcher: launcher.to_owned(),
+            source,
+        };
+        let mut child = command.spawn().map_err(wrap)?;
+        let stdout = keep(child.stdout.take(), STDOUT_MAX, End::First);
+        let stderr = keep(child.stderr.take(), STDERR_KEPT, End::Last);
+        // Only a start is cut short: a stop that is left half way would leave services behind.
+        let cancel = (verb == "up").then_some(self.cancel);
+        let waited = wait(&mut child, deadline, cancel).map_err(wrap)?;
+        if !matches!(waited, Waited::Ended(_)) {
+            // Its exit is awaited, so no zombie and no half-written document is left.
+            child.kill().and_then(|()| child.wait()).map_err(wrap)?;
+        }
+        let output = Output(String::from_utf8_lossy(&stderr.collected()).into_owned());
+        match waited {
+            Waited::Ended(status) => Ok(Ended {
+                status,
+                document: stdout.collected(),
+                output,
+            }),
+            Waited::TooLong => Err(GateError::Deadline { verb, deadline, output }),
+            Waited::Cancelled => Err(GateError::Cancelled { verb }),
+        }
+    }
+}
+
+impl Gate for LauncherGate<'_> {
+    fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        let ended = self.run(launcher, root, "down", self.stop_deadline)?;
+        ended.check("down").map(drop)
+    }
+
+    fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        let ended = self.run(launcher, root, "up", self.start_deadline)?;
+        let services = ended.check("up")?;
+        if let Ok(mut started) = self.started.lock() {
+            *started = services;
+        }
+        Ok(())
+    }
+}
+
+/// A child that ended by itself.
+struct Ended {
+    status: ExitStatus,
+    document: Vec<u8>,
+    output: Output,
+}
+
+impl Ended {
+    fn check(self, verb: &'static str) -> Result<Vec<ServiceStatus>, GateError> {
+        let document: Option<StatusDocument> = serde_json::from_slice(&self.document).ok();
+        let services = document.map(|d| d.services).unwrap_or_default();
+        if self.status.success() {
+            return Ok(services);
+        }
+        let not_ready = services
+            .into_iter()
+            .filter(|s| !matches!(s.state.as_str(), "running" | "completed" | "disabled"));
+        Err(GateError::Failed {
+            verb,
+            how: self.status.to_string(),
+            services: not_ready.map(|s| told(&s)).collect(),
+            output: self.output,
+        })
+    }
+}
+
+fn told(service: &ServiceStatus) -> String {
+    let mut line = format!("service `{}` is {}", service.name, service.state);
+    if let Some(reason) = service.reason.as_deref().filter(|r| !r.is_empty()) {
+        line.push_str(": ");
+        line.push_str(reason);
+    }
+    line
+}
+
+enum Waited {
+    Ended(ExitStatus),
+    TooLong,
+    Cancelled,
+}
+
+fn wait(child: &mut Child, deadline: Duration, cancel: Option<&AtomicBool>) -> io::Result<Waited> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Waited::Ended(status));
+        }
+        if cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Ok(Waited::Cancelled);
+        }
+        if started.elapsed() >= deadline {
+            return Ok(Waited::TooLong);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Which end of a long output is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    First,
+    Last,
+}
+
+/// Output of a child, read by a thread of its own so that a talkative child never blocks.
+struct Kept {
+    reader: Option<thread::JoinHandle<()>>,
+    bytes: std::sync::Arc<Mutex<Vec<u8>>>,
+}
+
+/// How long output is awaited after the end of the child that wrote it: a daemon may hold the pipe open for good.
+const DRAIN: Duration = Duration::from_millis(500);
+
+impl Kept {
+    fn collected(&self) -> Vec<u8> {
+        let started = Instant::now();
+        while self.reader.as_ref().is_some_and(|r| !r.is_finished()) && started.elapsed() < DRAIN {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.bytes.lock().map(|b| b.clone()).unwrap_or_default()
+    }
+}
+
+fn keep(pipe: Option<impl Read + Send + 'static>, limit: usize, end: End) -> Kept {
+    let bytes = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let shared = std::sync::Arc::clone(&bytes);
+    let reader = pipe.map(|mut pipe| {
+        thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+                let Ok(mut kept) = shared.lock() else { return };
+                kept.extend_from_slice(&buffer[..n]);
+                let over = kept.len().saturating_sub(limit);
+                match end {
+                    End::First => kept.truncate(limit),
+                    End::Last => drop(kept.drain(..over)),
+                }
+            }
+        })
+    });
+    Kept { reader, bytes }
+}
+
+/// Time for a start and a stop of every service one after the other, which is more than any real order needs.
+fn deadlines<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Duration, Duration) {
+    const BASE: Duration = Duration::from_secs(60);
+    const READY: Duration = Duration::from_secs(60);
+    const MIGRATION: Duration = Duration::from_secs(30 * 60);
+    const INIT: Duration = Duration::from_secs(5 * 60);
+    let (mut start, mut stop) = (BASE, BASE);
+    for manifest in manifests {
+        for service in &manifest.services {
+            let probes = [&service.startup, &service.readiness];
+            let given = probes.into_iter().flatten().filter_map(|p| p.timeout);
+            start += given.map(|t| t.duration()).sum::<Duration>().max(READY);
+            start += if service.init.is_some() { INIT } else { Duration::ZERO };
+            let steps = service.stop.unix.iter().chain(&service.stop.windows);
+            stop += steps.map(|s| s.wait.duration()).sum::<Duration>().max(BASE);
+        }
+        start += MIGRATION * u32::try_from(manifest.migrations.len()).unwrap_or(u32::MAX).min(64);
+    }
+    (start, stop)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::atomic::AtomicBool, time::Duration};
+
+    use super::LauncherGate;
+    use crate::plan::{Gate as _, GateError};
+
+    /// A launcher that is a shell script.
+    struct Script {
+        dir: tempfile::TempDir,
+        cancel: AtomicBool,
+    }
+
+    impl Script {
+        fn new(body: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let script = dir.path().join("kojibox");
+            fs::write(&script, format!("#!/bin/sh\n{body}\n")).unwrap();
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+            Self {
+                dir,
+                cancel: AtomicBool::new(false),
+            }
+        }
+
+        fn launcher(&self) -> PathBuf {
+            self.dir.path().join("kojibox")
+        }
+
+        fn gate(&self) -> LauncherGate<'_> {
+            LauncherGate::with_deadlines(Duration::from_secs(2), Duration::from_secs(2), &self.cancel)
+        }
+    }
+
+    const STATUS: &str = r#"{"services":[{"name":"web","state":"running","ports":{"main":8080}},
+        {"name":"db","state":"failed","ports":{},"reason":"port 5432 is taken"}]}"#;
+
+    #[test]
+    fn a_good_start_gives_the_addresses() {
+        let script = Script::new(&format!(r#"test "$1 $3 $4" = "--root up --json" && echo '{STATUS}'"#));
+        let gate = script.gate();
+        gate.start(&script.launcher(), script.dir.path()).unwrap();
+        assert_eq!(gate.services()[0].ports["main"], 8080);
+    }
+
+    #[test]
+    fn what_is_not_ready_is_named_and_its_words_are_kept() {
+        let script = Script::new(&format!("echo '{STATUS}'; echo oh no >&2; exit 40"));
+        let error = script.gate().start(&script.launcher(), script.dir.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`kojibox up` ended with exit status: 40\nservice `db` is failed: port 5432 is taken"
+        );
+        assert_eq!(error.output(), "oh no\n");
+    }
+
+    #[test]
+    fn a_launcher_that_never_ends_is_killed_at_its_deadline() {
+        let script = Script::new("echo waiting >&2; exec sleep 60");
+        let error = script.gate().stop(&script.launcher(), script.dir.path()).unwrap_err();
+        assert!(matches!(&error, GateError::Deadline { verb: "down", .. }), "{error}");
+        assert_eq!(error.output(), "waiting\n");
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_pipe_open_does_not_hold_us() {
+        let script = Script::new(&format!("sleep 5 & echo '{STATUS}'"));
+        let started = std::time::Instant::now();
+        script.gate().start(&script.launcher(), script.dir.path()).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn ctrl_c_ends_a_start_but_never_a_stop() {
+        let script = Script::new("sleep 0.3");
+        script.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        let error = script.gate().start(&script.launcher(), script.dir.path()).unwrap_err();
+        assert!(matches!(error, GateError::Cancelled { verb: "up" }));
+        script.gate().stop(&script.launcher(), script.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_launcher_that_is_not_there_is_named() {
+        let cancel = AtomicBool::new(false);
+        let gate = LauncherGate::with_deadlines(Duration::from_secs(1), Duration::from_secs(1), &cancel);
+        let error = gate.start("/nowhere/kojibox".as_ref(), "/tmp".as_ref()).unwrap_err();
+        assert_eq!(error.to_string(), "could not run `/nowhere/kojibox`");
+    }
+}

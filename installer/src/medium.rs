@@ -1,0 +1,225 @@
+//! Owns the medium: the depots and single files that packs come from, read only, several of them as one.
+//!
+//! *Limitations*: what is missing in one source is looked for in the others, so a pack may be spread over several sticks;
+//! a source that answers differently on a second read is caught by the hashes, not here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kojibox_packs::{
+    names,
+    source::{self, BlobSource, ReadSeekSend, Section, SourceError},
+};
+
+/// A trust root longer than this is something else.
+const ROOT_MAX: u64 = 1 << 20;
+/// A detached signature longer than this is something else.
+const SIGNATURE_MAX: u64 = 16 << 10;
+/// A publisher that replaced its root this often is something else.
+const CHAIN_MAX: u64 = 4096;
+
+/// Where packs come from.
+#[derive(Clone)]
+pub struct Medium {
+    sources: Vec<Opened>,
+}
+
+/// One depot or `.kpack`.
+#[derive(Clone)]
+struct Opened {
+    path: PathBuf,
+    blobs: Arc<dyn BlobSource>,
+}
+
+impl std::fmt::Debug for Medium {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.sources.iter().map(|s| &s.path)).finish()
+    }
+}
+
+/// The medium could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MediumError {
+    /// Nothing was named and the program does not lie on a stick.
+    #[error("no packs were found")]
+    NoSource(#[source] NotBeside),
+    /// A named source is no depot and no `.kpack`.
+    #[error("could not open the source `{}`", path.display())]
+    Open {
+        /// What was named.
+        path: PathBuf,
+        /// Why.
+        source: SourceError,
+    },
+}
+
+/// Where packs were looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no `packs` directory beside the program in `{}`", .0.display())]
+pub struct NotBeside(PathBuf);
+
+impl Medium {
+    /// Opens `sources`, or the directory of `program` when it is a depot.
+    pub fn open(sources: &[PathBuf], program: &Path) -> Result<Self, MediumError> {
+        let beside = program.parent().unwrap_or(Path::new("."));
+        let paths = if !sources.is_empty() {
+            sources.to_vec()
+        } else if beside.join("packs").is_dir() {
+            vec![beside.to_owned()]
+        } else {
+            return Err(MediumError::NoSource(NotBeside(beside.to_owned())));
+        };
+        Self::of(paths)
+    }
+
+    /// Opens exactly `paths`.
+    pub fn of(paths: Vec<PathBuf>) -> Result<Self, MediumError> {
+        let open = |path: PathBuf| match source::open(&path) {
+            // Spelled the same way as the root will be, so that one inside the other is seen.
+            Ok(blobs) => Ok(Opened {
+                path: fs::canonicalize(&path).unwrap_or(path),
+                blobs,
+            }),
+            Err(source) => Err(MediumError::Open { path, source }),
+        };
+        Ok(Self {
+            sources: paths.into_iter().map(open).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What was opened.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(|s| s.path.as_path())
+    }
+
+    /// Where the packs come from, for people.
+    pub fn describe(&self) -> String {
+        let all: Vec<_> = self.paths().map(|p| format!("`{}`", p.display())).collect();
+        all.join(", ")
+    }
+
+    /// Number of sources.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Every manifest: position of its source, and file name.
+    pub fn manifests(&self) -> Result<Vec<(usize, String)>, SourceError> {
+        let mut all = Vec::new();
+        for (at, source) in self.sources.iter().enumerate() {
+            all.extend(source.blobs.manifests()?.into_iter().map(|name| (at, name)));
+        }
+        Ok(all)
+    }
+
+    /// Publishers with a root chain on the medium, by their first 16 hex digits.
+    pub fn publishers(&self) -> Result<Vec<String>, SourceError> {
+        let mut all = Vec::new();
+        for source in &self.sources {
+            all.extend(source.blobs.publishers()?);
+        }
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// A small file of the source at `at`.
+    pub fn read_small(
+        &self,
+        at: usize,
+        section: &Section,
+        name: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        self.sources[at].blobs.read_small(section, name, max)
+    }
+
+    /// Signature and approval files beside a manifest of the source at `at`, with their bytes.
+    pub fn signatures(&self, at: usize, manifest: &str) -> Result<Vec<(String, Vec<u8>)>, SourceError> {
+        let blobs = &self.sources[at].blobs;
+        let mut found = Vec::new();
+        for name in blobs.signatures(manifest)? {
+            let bytes = blobs.read_small(&Section::Packs, &name, SIGNATURE_MAX)?;
+            found.extend(bytes.map(|bytes| (name, bytes)));
+        }
+        Ok(found)
+    }
+
+    /// Root documents of a publisher from version `from` on, as far as any source carries them without a gap.
+    pub fn root_chain(&self, root16: &str, from: u64) -> Result<Vec<(u64, Vec<u8>)>, SourceError> {
+        let mut chain = Vec::new();
+        for version in from..from.saturating_add(CHAIN_MAX) {
+            let Some(bytes) = self.root_document(root16, version)? else {
+                break;
+            };
+            chain.push((version, bytes));
+        }
+        Ok(chain)
+    }
+
+    fn root_document(&self, root16: &str, version: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let section = Section::Trust(root16.to_owned());
+        for source in &self.sources {
+            if let Some(bytes) = source.blobs.read_small(&section, &names::root(version), ROOT_MAX)? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The source at `at`, with the others behind it for what it lacks.
+    pub fn blobs(&self, at: usize) -> Arc<dyn BlobSource> {
+        if self.sources.len() == 1 {
+            return Arc::clone(&self.sources[at].blobs);
+        }
+        let mut order: Vec<_> = self.sources.iter().map(|s| Arc::clone(&s.blobs)).collect();
+        order.swap(0, at);
+        Arc::new(Several(order))
+    }
+}
+
+/// Sources asked one after the other.
+struct Several(Vec<Arc<dyn BlobSource>>);
+
+impl BlobSource for Several {
+    fn open(&self, section: &Section, name: &str) -> Result<Option<Box<dyn ReadSeekSend>>, SourceError> {
+        for source in &self.0 {
+            if let Some(file) = source.open(section, name)? {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    fn list(&self, section: &Section) -> Result<Vec<String>, SourceError> {
+        let mut names = Vec::new();
+        for source in &self.0 {
+            names.extend(source.list(section)?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn publishers(&self) -> Result<Vec<String>, SourceError> {
+        self.0[0].publishers()
+    }
+
+    fn describe(&self) -> String {
+        let all: Vec<_> = self.0.iter().map(|s| s.describe()).collect();
+        all.join(", ")
+    }
+
+    fn locate(&self, section: &Section, name: &str) -> PathBuf {
+        let has = |source: &&Arc<dyn BlobSource>| source.open(section, name).is_ok_and(|file| file.is_some());
+        self.0.iter().find(has).unwrap_or(&self.0[0]).locate(section, name)
+    }
+}

@@ -1,0 +1,67 @@
+//! Owns what differs between systems: twins with equal signatures, and the types they speak in.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+use linux::noexec;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{PATH_LIMIT, host_libc};
+#[cfg(target_os = "macos")]
+use macos::noexec;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::{PATH_LIMIT, host_libc};
+#[cfg(unix)]
+pub(crate) use unix::{is_executable, make_executable, own_group, private_mode_kept, symlink_file, user, volume};
+#[cfg(windows)]
+pub(crate) use windows::{
+    PATH_LIMIT, host_libc, is_executable, make_executable, own_group, private_mode_kept, symlink_file, user, volume,
+};
+
+/// A volume as preflight sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Bytes this user may still write.
+    pub free: u64,
+    /// Bytes a file of one byte takes.
+    pub cluster: u64,
+    /// Programs may not be run from it (`noexec`).
+    pub noexec: bool,
+}
+
+/// Who runs the installer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Numeric id, where the system has one.
+    pub id: Option<u32>,
+    /// Has every right (uid 0, elevated administrator).
+    pub superuser: bool,
+    /// The system knows a name for the id.
+    pub has_account: bool,
+}
+
+/// The C library of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostLibc {
+    /// glibc of this version.
+    Glibc(u32, u32),
+    /// Components that ask for glibc do not exist for this system.
+    NotNeeded,
+    /// No glibc was found where it usually is.
+    NotFound,
+}
+
+/// Longest path, in the unit the system counts, that programs can be expected to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathLimit {
+    /// Whole path.
+    pub path: usize,
+    /// One segment.
+    pub segment: usize,
+}

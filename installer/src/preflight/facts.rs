@@ -1,0 +1,120 @@
+//! Owns what is found out about the machine.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use kojibox_signing::UtcTime;
+use kojibox_state::{InstallRoot, StateError};
+
+use super::{Abilities, Demand};
+use crate::platform::{self, HostLibc, PathLimit, User, Volume};
+
+/// The machine, as far as an install cares.
+#[derive(Debug)]
+pub struct Facts {
+    /// What is at the place of the root.
+    pub root: RootKind,
+    /// Nearest directory that exists: the root or one above it.
+    pub anchor: PathBuf,
+    /// What the volume of `anchor` offers, or why nothing can be written there.
+    pub place: Result<(Volume, Abilities), io::Error>,
+    /// Who runs the installer.
+    pub user: User,
+    /// The host's C library.
+    pub libc: HostLibc,
+    /// Longest usable path.
+    pub limit: PathLimit,
+    /// Asked-for ports that somebody else holds.
+    pub busy: BTreeSet<u16>,
+    /// The clock.
+    pub now: UtcTime,
+}
+
+/// What is at the place where the root should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootKind {
+    /// Nothing.
+    Absent,
+    /// An empty directory, or one with nothing but litter of the operating system.
+    Empty,
+    /// An install root.
+    Installed,
+    /// A directory with other things in it; the first by name.
+    Foreign(String),
+    /// Not a directory.
+    NotADirectory,
+}
+
+/// Looks at the place of an install root.
+pub fn root_kind(root: &Path) -> Result<RootKind, StateError> {
+    if let Some(example) = kojibox_state::foreign(root)? {
+        return Ok(if root.is_dir() {
+            RootKind::Foreign(example)
+        } else {
+            RootKind::NotADirectory
+        });
+    }
+    match InstallRoot::open(root) {
+        Ok(_) => Ok(RootKind::Installed),
+        Err(StateError::NotARoot { .. }) if root.is_dir() => Ok(RootKind::Empty),
+        Err(StateError::NotARoot { .. }) => Ok(RootKind::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+impl Facts {
+    /// Finds out what `demand` will be judged by. `own_ports` belong to services of this root and count as free.
+    pub fn gather(demand: &Demand, own_ports: &BTreeSet<u16>, now: UtcTime) -> Result<Self, StateError> {
+        let anchor = nearest_directory(&demand.root);
+        let place =
+            platform::volume(&anchor).and_then(|volume| Ok((volume, Abilities::probe(&anchor, volume.noexec)?)));
+        let asked: BTreeSet<u16> = demand.ports.iter().map(|p| p.port).collect();
+        Ok(Self {
+            root: root_kind(&demand.root)?,
+            anchor,
+            place,
+            user: platform::user(),
+            libc: platform::host_libc(),
+            limit: platform::PATH_LIMIT,
+            busy: asked.difference(own_ports).copied().filter(|p| is_busy(*p)).collect(),
+            now,
+        })
+    }
+}
+
+fn nearest_directory(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find(|p| p.is_dir())
+        .map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+/// True if this port of the loopback cannot be listened on now; binds loopback only.
+pub(crate) fn is_busy(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{RootKind, root_kind};
+
+    #[test]
+    fn an_empty_directory_with_litter_is_empty_and_anything_else_is_foreign() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        assert_eq!(root_kind(&root).unwrap(), RootKind::Absent);
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join(".DS_Store"), "").unwrap();
+        fs::write(root.join("._x"), "").unwrap();
+        assert_eq!(root_kind(&root).unwrap(), RootKind::Empty);
+        fs::write(root.join("thesis.odt"), "years of work").unwrap();
+        assert_eq!(root_kind(&root).unwrap(), RootKind::Foreign("thesis.odt".to_owned()));
+        assert_eq!(root_kind(&root.join("thesis.odt")).unwrap(), RootKind::NotADirectory);
+        assert_eq!(root_kind(&root.join("thesis.odt/x")).unwrap(), RootKind::NotADirectory);
+    }
+}

@@ -1,0 +1,396 @@
+//! Owns the verdicts: a demand against facts, nothing touched.
+
+use kojibox_console::{Exit, bytes};
+
+use super::{Abilities, Demand, Facts, Finding, RootKind};
+use crate::platform::{HostLibc, Volume};
+
+/// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
+const MARGIN: u64 = 16 << 20;
+
+/// Compares what is asked for with what is there; in the order a person would fix things.
+pub fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![root(demand, facts)];
+    match &facts.place {
+        Ok((volume, abilities)) => {
+            findings.push(space(demand, *volume));
+            findings.extend(file_system(demand, *abilities));
+        }
+        Err(error) => findings.push(
+            Finding::error(
+                "root",
+                Exit::FileSystem,
+                format!("could not write in `{}`", facts.anchor.display()),
+            )
+            .why(error.to_string())
+            .fix("choose a place of your own with `--root`, or have its owner give you write permission"),
+        ),
+    }
+    findings.extend(paths(demand, facts));
+    findings.extend(user(demand, facts));
+    findings.extend(libc(demand, facts));
+    findings.extend(ports(demand, facts));
+    findings.push(clock(demand, facts));
+    findings
+}
+
+fn root(demand: &Demand, facts: &Facts) -> Finding {
+    let shown = demand.root.display();
+    let refuse = |what: String| Finding::error("root", Exit::Usage, what);
+    if demand.sources.iter().any(|s| s.is_dir() && demand.root.starts_with(s)) {
+        return refuse(format!("`{shown}` is on the medium that the packs come from"))
+            .why("the medium is never written to")
+            .fix("choose a place on this machine with `--root`");
+    }
+    match &facts.root {
+        RootKind::Absent => Finding::ok("root", format!("`{shown}` will be created")),
+        RootKind::Empty => Finding::ok("root", format!("`{shown}` is empty")),
+        RootKind::Installed => Finding::ok("root", format!("`{shown}` is an install root")),
+        RootKind::Foreign(example) => refuse(format!("`{shown}` is not empty and no install root"))
+            .why(format!("it holds `{example}`, which is not ours"))
+            .fix("choose a new or empty directory with `--root`"),
+        RootKind::NotADirectory => {
+            refuse(format!("`{shown}` is not a directory")).fix("choose a new or empty directory with `--root`")
+        }
+    }
+}
+
+fn space(demand: &Demand, volume: Volume) -> Finding {
+    let needed = space_needed(demand, volume.cluster);
+    let shown = demand.root.display();
+    if needed > volume.free {
+        return Finding::error(
+            "space",
+            Exit::NoSpace,
+            format!("not enough space to install in `{shown}`"),
+        )
+        .why(format!("{} needed, {} free", bytes(needed), bytes(volume.free)))
+        .fix("free some space, run `kojibox-installer prune --keep 1`, or choose another volume with `--root`");
+    }
+    Finding::ok(
+        "space",
+        format!("{} needed, {} free", bytes(needed), bytes(volume.free)),
+    )
+}
+
+/// Upper bound of what the new trees take: sizes, and a cluster lost per file, when anything is new at all.
+pub(crate) fn space_needed(demand: &Demand, cluster: u64) -> u64 {
+    let new = demand.components.iter().filter(|c| !c.present);
+    let trees: u64 = new.fold(0, |sum: u64, c| {
+        sum.saturating_add(c.size)
+            .saturating_add(c.files.saturating_mul(cluster))
+    });
+    trees.saturating_add(MARGIN)
+}
+
+fn file_system(demand: &Demand, able: Abilities) -> Vec<Finding> {
+    let shown = demand.root.display();
+    let mut findings = Vec::new();
+    for (need, has, words) in [
+        ("exec", able.exec, "run programs"),
+        ("symlink", able.symlink, "hold symbolic links"),
+        ("case-sensitive", able.case_sensitive, "tell `a` from `A`"),
+    ] {
+        let asking: Vec<_> = new_components_needing(demand, need).collect();
+        if !has && !asking.is_empty() {
+            findings.push(
+                Finding::error(
+                    "abilities",
+                    Exit::FileSystem,
+                    format!("the file system of `{shown}` cannot {words}"),
+                )
+                .why(format!("needed by {}", asking.join(", ")))
+                .fix("choose a place on the system's own disk with `--root`"),
+            );
+        }
+    }
+    let data: Vec<_> = demand.services.iter().filter(|s| s.keeps_data).collect();
+    if !able.modes && !data.is_empty() {
+        let names: Vec<_> = data.iter().map(|s| format!("`{}`", s.id)).collect();
+        findings.push(
+            Finding::error(
+                "abilities",
+                Exit::FileSystem,
+                format!("the file system of `{shown}` cannot keep a file from other users"),
+            )
+            .why(format!("needed for the data of {}", names.join(", ")))
+            .fix("choose a place on the system's own disk with `--root`"),
+        );
+    }
+    if findings.is_empty() {
+        let links = if able.hard_link { "" } else { ", no hard links" };
+        findings.push(Finding::ok(
+            "abilities",
+            format!("the file system can do what is needed{links}"),
+        ));
+    }
+    findings
+}
+
+fn new_components_needing<'a>(demand: &'a Demand, need: &'a str) -> impl Iterator<Item = String> + 'a {
+    demand
+        .components
+        .iter()
+        .filter(move |c| c.needs.iter().any(|n| n == need))
+        .map(|c| format!("`{}`", c.id))
+}
+
+fn paths(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+    let root = demand.root.as_os_str().len();
+    let longest = demand
+        .components
+        .iter()
+        .map(|c| (root + "/components//".len() + c.dir.len() + c.max_path_len as usize, c))
+        .max_by_key(|(len, _)| *len);
+    match longest {
+        Some((len, component)) if len > facts.limit.path => vec![
+            Finding::error(
+                "paths",
+                Exit::FileSystem,
+                format!("`{}` is too long a path", demand.root.display()),
+            )
+            .why(format!(
+                "component `{}` would reach {len} characters, this system takes {}",
+                component.id, facts.limit.path
+            ))
+            .fix("choose a shorter `--root`"),
+        ],
+        Some((len, _)) => vec![Finding::ok("paths", format!("the longest path has {len} characters"))],
+        None => Vec::new(),
+    }
+}
+
+fn user(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+    let picky: Vec<_> = demand
+        .services
+        .iter()
+        .filter(|s| s.wants_plain_user)
+        .map(|s| format!("`{}`", s.id))
+        .collect();
+    if picky.is_empty() {
+        return Vec::new();
+    }
+    let names = picky.join(", ");
+    if facts.user.superuser {
+        return vec![
+            Finding::warning("user", format!("{names} will refuse to start for the superuser"))
+                .fix("install and run as an ordinary user"),
+        ];
+    }
+    if !facts.user.has_account {
+        let id = facts.user.id.map(|id| format!(" {id}")).unwrap_or_default();
+        return vec![
+            Finding::warning("user", format!("user id{id} has no entry in /etc/passwd"))
+                .why(format!("{names} may refuse to start without one"))
+                .fix("install and run as a user that the system knows by name"),
+        ];
+    }
+    vec![Finding::ok("user", format!("{names} can run as this user"))]
+}
+
+fn libc(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+    let wanting = demand
+        .components
+        .iter()
+        .filter_map(|c| Some((glibc_version(c.min_glibc.as_deref()?)?, c)))
+        .max_by_key(|(version, _)| *version);
+    let Some(((major, minor), component)) = wanting else {
+        return Vec::new();
+    };
+    let id = &component.id;
+    vec![match facts.libc {
+        HostLibc::Glibc(a, b) if (a, b) < (major, minor) => Finding::error(
+            "libc",
+            Exit::FileSystem,
+            format!("this system is too old for component `{id}`"),
+        )
+        .why(format!("it needs glibc {major}.{minor}, this system has {a}.{b}"))
+        .fix("use a newer system, or ask the publisher for a pack that carries its own C library"),
+        HostLibc::Glibc(a, b) => Finding::ok("libc", format!("glibc {major}.{minor} needed, {a}.{b} found")),
+        HostLibc::NotNeeded => Finding::ok("libc", "no C library is asked for on this system".to_owned()),
+        HostLibc::NotFound => Finding::warning("libc", format!("no glibc was found, component `{id}` may not run"))
+            .why(format!("it needs glibc {major}.{minor}")),
+    }]
+}
+
+fn glibc_version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+}
+
+fn ports(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+    if demand.ports.is_empty() {
+        return Vec::new();
+    }
+    let taken = demand.ports.iter().filter(|p| facts.busy.contains(&p.port));
+    let mut findings: Vec<_> = taken
+        .map(|p| {
+            let what = format!("port {} of `{}` is taken by another program", p.port, p.name);
+            if p.pinned {
+                Finding::error("ports", Exit::NotReady, what)
+                    .why("the pack says that it must be exactly this one")
+                    .fix("end the program that holds the port")
+            } else {
+                Finding::warning("ports", what).fix("the launcher takes the next free one; `kojibox status` shows it")
+            }
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(Finding::ok("ports", format!("{} ports are free", demand.ports.len())));
+    }
+    findings
+}
+
+fn clock(demand: &Demand, facts: &Facts) -> Finding {
+    if facts.now < demand.not_before {
+        return Finding::warning("clock", format!("the clock says {}", facts.now))
+            .why(format!(
+                "signed documents prove that it is at least {}",
+                demand.not_before
+            ))
+            .fix("set the clock; until then the signed time is used");
+    }
+    Finding::ok("clock", format!("the clock says {}", facts.now))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::{super::Level, super::demand::*, *};
+    use crate::platform::{PathLimit, User};
+
+    fn demand() -> Demand {
+        Demand {
+            root: PathBuf::from("/home/ani/kojibox"),
+            sources: vec![],
+            components: vec![ComponentDemand {
+                id: "postgres".to_owned(),
+                dir: "postgres-18.4.0-0123456789abcdef".to_owned(),
+                size: 60 << 20,
+                files: 1000,
+                max_path_len: 80,
+                needs: vec!["exec".to_owned(), "symlink".to_owned()],
+                min_glibc: Some("2.28".to_owned()),
+                present: false,
+            }],
+            services: vec![ServiceDemand {
+                id: "postgres".to_owned(),
+                keeps_data: true,
+                wants_plain_user: true,
+            }],
+            ports: vec![PortDemand {
+                name: "postgres.main".to_owned(),
+                port: 25432,
+                pinned: false,
+            }],
+            not_before: "2026-11-20T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn facts() -> Facts {
+        let volume = Volume {
+            free: 1 << 30,
+            cluster: 4096,
+            noexec: false,
+        };
+        let able = Abilities {
+            exec: true,
+            symlink: true,
+            case_sensitive: true,
+            hard_link: true,
+            modes: true,
+        };
+        Facts {
+            root: RootKind::Absent,
+            anchor: PathBuf::from("/home/ani"),
+            place: Ok((volume, able)),
+            user: User {
+                id: Some(1000),
+                superuser: false,
+                has_account: true,
+            },
+            libc: HostLibc::Glibc(2, 36),
+            limit: PathLimit {
+                path: 4095,
+                segment: 255,
+            },
+            busy: [].into(),
+            now: "2026-11-21T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    /// What is not as it should be, one line each.
+    fn complaints(demand: &Demand, facts: &Facts) -> String {
+        let bad = judge(demand, facts).into_iter().filter(|f| f.level > Level::Ok);
+        bad.map(|f| format!("{:?} {} {}: {}\n", f.level, f.exit as u8, f.check, f.sentence()))
+            .collect()
+    }
+
+    #[test]
+    fn a_good_machine_gets_no_complaint() {
+        assert_eq!(complaints(&demand(), &facts()), "");
+    }
+
+    #[test]
+    fn space_counts_a_cluster_per_file_and_nothing_for_trees_that_are_there() {
+        let (mut demand, mut facts) = (demand(), facts());
+        facts.place.as_mut().unwrap().0.free = 70 << 20;
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 79.9 MiB needed, 70.0 MiB free");
+        facts.place.as_mut().unwrap().0.cluster = 1 << 20;
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1.1 GiB needed, 70.0 MiB free");
+        demand.components[0].present = true;
+        assert_eq!(complaints(&demand, &facts), "");
+    }
+
+    #[test]
+    fn a_stick_as_target_is_refused_for_data_and_programs() {
+        let mut facts = facts();
+        facts.place.as_mut().unwrap().1 = Abilities {
+            exec: false,
+            symlink: false,
+            case_sensitive: false,
+            hard_link: false,
+            modes: false,
+        };
+        insta::assert_snapshot!(complaints(&demand(), &facts), @"
+        Error 32 abilities: the file system of `/home/ani/kojibox` cannot run programs: needed by `postgres`
+        Error 32 abilities: the file system of `/home/ani/kojibox` cannot hold symbolic links: needed by `postgres`
+        Error 32 abilities: the file system of `/home/ani/kojibox` cannot keep a file from other users: needed for the data of `postgres`
+        ");
+    }
+
+    #[test]
+    fn places_that_are_not_ours_are_refused() {
+        let (mut demand, mut facts) = (demand(), facts());
+        facts.root = RootKind::Foreign("thesis.odt".to_owned());
+        facts.place = Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        insta::assert_snapshot!(complaints(&demand, &facts), @"
+        Error 2 root: `/home/ani/kojibox` is not empty and no install root: it holds `thesis.odt`, which is not ours
+        Error 32 root: could not write in `/home/ani`: permission denied
+        ");
+        demand.sources = vec![std::env::temp_dir()];
+        demand.root = std::env::temp_dir().join("kojibox");
+        facts.root = RootKind::Absent;
+        assert!(complaints(&demand, &facts).contains("is on the medium that the packs come from"));
+    }
+
+    #[test]
+    fn the_host_is_named_where_it_falls_short() {
+        let (mut demand, mut facts) = (demand(), facts());
+        facts.libc = HostLibc::Glibc(2, 17);
+        facts.user.superuser = true;
+        facts.busy = [25432].into();
+        facts.now = "2001-01-01T00:00:00Z".parse().unwrap();
+        facts.limit.path = 120;
+        insta::assert_snapshot!(complaints(&demand, &facts), @"
+        Error 32 paths: `/home/ani/kojibox` is too long a path: component `postgres` would reach 142 characters, this system takes 120
+        Warning 0 user: `postgres` will refuse to start for the superuser
+        Error 32 libc: this system is too old for component `postgres`: it needs glibc 2.28, this system has 2.17
+        Warning 0 ports: port 25432 of `postgres.main` is taken by another program
+        Warning 0 clock: the clock says 2001-01-01T00:00:00Z: signed documents prove that it is at least 2026-11-20T00:00:00Z
+        ");
+        demand.ports[0].pinned = true;
+        assert!(complaints(&demand, &facts).contains("Error 40 ports: port 25432"));
+    }
+}

@@ -1,0 +1,14 @@
+//! Owns the question whether a pack may be installed: whose it is, who signed it, and whether it is a replay.
+//!
+//! Order: trust root, signatures, manifest, floors. Every refusal is an exit code of its own; every pass is a verdict
+//! that the receipt keeps.
+//!
+//! Source: signing/TRUST.md.
+
+mod anchor;
+pub mod floors;
+mod verdict;
+
+pub use anchor::{Chain, Origin, Outside, Publisher, TrustError, agree, chain, first, pinned};
+pub use floors::{FloorError, Release};
+pub use verdict::{Approval, ManifestRefusal, Offer, OfferError, approve, judge, unsigned};

@@ -1,0 +1,124 @@
+//! Owns the one look at the world outside: the program's own file, the home directory, the language, the clock.
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use jiff::Timestamp;
+use kojibox_signing::{Digest, Hasher, UtcTime, embedded};
+
+use crate::trust::TrustError;
+
+/// What the commands know of the process they run in.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// This program.
+    pub program: PathBuf,
+    /// Home directory of the user, if there is one.
+    pub home: Option<PathBuf>,
+    /// Working directory.
+    pub directory: PathBuf,
+    /// Language that the system is set to, e.g. `id_ID.UTF-8`.
+    pub language: String,
+    /// The command line without its program, for the receipt.
+    pub command: String,
+}
+
+impl World {
+    /// Looks once.
+    pub fn look() -> io::Result<Self> {
+        let text = |key: &str| env::var(key).ok().filter(|v| !v.is_empty());
+        let arguments: Vec<_> = env::args_os()
+            .skip(1)
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect();
+        Ok(Self {
+            program: env::current_exe()?,
+            home: env::home_dir().filter(|home| home.is_absolute()),
+            directory: env::current_dir()?,
+            language: ["LC_ALL", "LC_MESSAGES", "LANG"]
+                .into_iter()
+                .find_map(text)
+                .unwrap_or_default(),
+            command: format!("kojibox-installer {}", arguments.join(" "))
+                .trim_end()
+                .to_owned(),
+        })
+    }
+
+    /// Makes `path` absolute.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        let joined = self.directory.join(path);
+        // A root inside a linked directory is compared with media by its real place.
+        match (joined.parent().and_then(|p| p.canonicalize().ok()), joined.file_name()) {
+            _ if joined.exists() => joined.canonicalize().unwrap_or(joined),
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => joined,
+        }
+    }
+
+    /// Reads a leading `~/` as a shell would.
+    pub fn with_home(&self, typed: &str) -> PathBuf {
+        match (typed.strip_prefix("~/"), &self.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(typed),
+        }
+    }
+
+    /// Where the wizard proposes to install.
+    pub fn proposed_root(&self) -> PathBuf {
+        self.home
+            .clone()
+            .unwrap_or_else(|| self.directory.clone())
+            .join("kojibox")
+    }
+
+    /// `id` where the system speaks Indonesian, else `en`.
+    pub fn proposed_language(&self) -> &'static str {
+        if self.language.starts_with("id") { "id" } else { "en" }
+    }
+
+    /// Trust roots appended to this program when the stick was laid out.
+    pub fn embedded_roots(&self) -> Result<Vec<Vec<u8>>, TrustError> {
+        let tail = tail(&self.program).map_err(|source| TrustError::Read {
+            path: self.program.clone(),
+            source,
+        })?;
+        Ok(embedded::find(&tail).map_err(TrustError::Embedded)?.unwrap_or_default())
+    }
+
+    /// SHA-256 of this program without appended trust, as a publisher states it.
+    pub fn program_digest(&self) -> io::Result<Digest> {
+        let appended = embedded::len(&tail(&self.program)?).unwrap_or(0) as u64;
+        let file = File::open(&self.program)?;
+        let own = file.metadata()?.len().saturating_sub(appended);
+        let mut hasher = Hasher::new();
+        io::copy(&mut file.take(own), &mut hasher)?;
+        Ok(hasher.finish())
+    }
+}
+
+fn tail(program: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(program)?;
+    let keep = file.metadata()?.len().min(embedded::MAX_TRAILER as u64);
+    file.seek(SeekFrom::End(-i64::try_from(keep).unwrap_or(0)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    Ok(tail)
+}
+
+/// The clock.
+pub fn now() -> Timestamp {
+    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A moment as documents state it, whole seconds.
+pub fn utc(at: Timestamp) -> UtcTime {
+    let text = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    text.parse()
+        .unwrap_or_else(|_| "1970-01-01T00:00:00Z".parse().expect("the epoch is a time"))
+}
