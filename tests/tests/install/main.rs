@@ -3,4 +3,5 @@
 mod life;
 mod medium;
 mod plain;
+mod recipes;
 mod speech;
