@@ -1,0 +1,213 @@
+//! Owns the committer: verified frames become headers that are compared and files that are handed over.
+
+use kojibox_signing::{Digest, Hasher};
+
+use super::{ReadError, SinkResult, TreeSink};
+use crate::{
+    header,
+    index::{Entry, Frame, Index},
+};
+
+/// What of a blob is read, decided before anything is.
+pub(super) struct Plan {
+    /// Per entry: not wanted.
+    skipped: Vec<bool>,
+    /// Numbers of the frames that are needed, ascending.
+    pub(super) frames: Vec<usize>,
+    /// Nothing is skipped, so the whole blob is checked.
+    pub(super) whole: bool,
+    pub(super) bytes_kept: u64,
+}
+
+impl Plan {
+    pub(super) fn new(index: &Index, sink: &dyn TreeSink) -> Self {
+        let skipped: Vec<bool> = index.entries().iter().map(|entry| sink.skip(entry)).collect();
+        let whole = !skipped.contains(&true);
+        let frames = if whole {
+            (0..index.frames().len()).collect()
+        } else {
+            needed(index, &skipped)
+        };
+        let entries = index.entries().iter().zip(&skipped);
+        let kept = entries.filter(|(_, skipped)| **skipped).map(|(entry, _)| entry);
+        Self {
+            bytes_kept: kept
+                .filter_map(|entry| index.content(entry.path()))
+                .map(|(size, _)| size)
+                .sum(),
+            skipped,
+            frames,
+            whole,
+        }
+    }
+}
+
+/// Frames that hold the header or the data of an entry that is wanted.
+fn needed(index: &Index, skipped: &[bool]) -> Vec<usize> {
+    let frames = index.frames();
+    let mut out: Vec<usize> = Vec::new();
+    let mut start = 0;
+    for (entry, skipped) in index.entries().iter().zip(skipped) {
+        let data_end = start + header::header_len(entry) + entry.data_len();
+        if !skipped {
+            let first = frames.partition_point(|f| f.raw_off + f.raw_len <= start);
+            let from = out.last().map_or(first, |last| first.max(last + 1));
+            out.extend((from..frames.len()).take_while(|i| frames[*i].raw_off < data_end));
+        }
+        start = data_end + header::padding(entry.data_len());
+    }
+    out
+}
+
+/// Walks along the raw stream, frame by frame; frames that were not read are jumped over.
+pub(super) struct Committer<'a> {
+    component: &'a str,
+    index: &'a Index,
+    plan: &'a Plan,
+    /// Where in the raw stream.
+    at: u64,
+    /// Which entry, and where its header begins.
+    entry: usize,
+    start: u64,
+    /// The header of that entry, once it was needed.
+    header: Option<Vec<u8>>,
+    hasher: Hasher,
+}
+
+impl<'a> Committer<'a> {
+    pub(super) fn new(component: &'a str, index: &'a Index, plan: &'a Plan) -> Self {
+        Self {
+            component,
+            index,
+            plan,
+            at: 0,
+            entry: 0,
+            start: 0,
+            header: None,
+            hasher: Hasher::new(),
+        }
+    }
+
+    /// Takes the content of the next frame that was read.
+    pub(super) fn frame(&mut self, frame: &Frame, raw: &[u8], sink: &mut dyn TreeSink) -> Result<(), ReadError> {
+        self.at = frame.raw_off;
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let Some(entry) = self.index.entries().get(self.entry) else {
+                return zero(rest)
+                    .then_some(())
+                    .ok_or_else(|| self.header_error("the end of the stream"));
+            };
+            let header_end = self.start + header::header_len(entry);
+            let data_end = header_end + entry.data_len();
+            let end = data_end + header::padding(entry.data_len());
+            let border = [header_end, data_end, end].into_iter().find(|border| self.at < *border);
+            if let Some(border) = border {
+                let len = usize::try_from(border - self.at).map_or(rest.len(), |len| len.min(rest.len()));
+                let (piece, after) = rest.split_at(len);
+                rest = after;
+                self.piece(entry, piece, header_end, data_end, sink)?;
+                self.at += len as u64;
+            }
+            if self.at >= end {
+                self.entry += 1;
+                self.start = end;
+                self.header = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// A piece that is all header, all data or all padding of `entry`.
+    fn piece(
+        &mut self,
+        entry: &Entry,
+        piece: &[u8],
+        header_end: u64,
+        data_end: u64,
+        sink: &mut dyn TreeSink,
+    ) -> Result<(), ReadError> {
+        let after = self.at + piece.len() as u64;
+        let wanted = !self.plan.skipped[self.entry];
+        if self.at < header_end {
+            let mtime = self.index.mtime();
+            let expected = self.header.get_or_insert_with(|| header::header(entry, mtime));
+            let from = usize::try_from(self.at - self.start).expect("a header is a few blocks");
+            if expected.get(from..from + piece.len()) != Some(piece) {
+                return Err(self.header_error(entry.path()));
+            }
+            if after == header_end && wanted {
+                self.begin(entry, sink)?;
+            }
+        } else if self.at < data_end {
+            if wanted {
+                self.hasher.update(piece);
+                self.told(entry, sink.data(piece))?;
+                if after == data_end {
+                    self.end_file(entry, sink)?;
+                }
+            }
+        } else if !zero(piece) {
+            return Err(self.header_error(entry.path()));
+        }
+        Ok(())
+    }
+
+    /// The header of `entry` was compared.
+    fn begin(&mut self, entry: &Entry, sink: &mut dyn TreeSink) -> Result<(), ReadError> {
+        let told = match entry {
+            Entry::Dir { mode, path } => sink.dir(path, *mode),
+            Entry::Link { path, target } => sink.link(path, target),
+            Entry::Same { mode, path, first } => {
+                let (size, sha256) = self.index.content(path).expect("the first of a `same` was checked");
+                sink.same(path, *mode, first, sha256, size)
+            }
+            Entry::File {
+                mode,
+                size,
+                sha256,
+                path,
+                ..
+            } => {
+                self.hasher = Hasher::new();
+                self.told(entry, sink.begin_file(path, *mode, *size, sha256))?;
+                return if *size == 0 { self.end_file(entry, sink) } else { Ok(()) };
+            }
+        };
+        self.told(entry, told)
+    }
+
+    fn end_file(&mut self, entry: &Entry, sink: &mut dyn TreeSink) -> Result<(), ReadError> {
+        let got: Digest = std::mem::take(&mut self.hasher).finish();
+        if let Entry::File { sha256, path, .. } = entry
+            && got != *sha256
+        {
+            return Err(ReadError::File {
+                component: self.component.to_owned(),
+                path: path.to_string(),
+                got,
+                expected: *sha256,
+            });
+        }
+        self.told(entry, sink.end_file())
+    }
+
+    fn told(&self, entry: &Entry, answer: SinkResult) -> Result<(), ReadError> {
+        answer.map_err(|source| ReadError::Sink {
+            component: self.component.to_owned(),
+            path: entry.path().to_string(),
+            source,
+        })
+    }
+
+    fn header_error(&self, path: &str) -> ReadError {
+        ReadError::Header {
+            component: self.component.to_owned(),
+            path: path.to_owned(),
+        }
+    }
+}
+
+fn zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| *b == 0)
+}
