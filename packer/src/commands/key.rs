@@ -44,9 +44,9 @@ struct Generate {
 
 #[derive(Debug, clap::Args)]
 struct Export {
-    /// Print lines for `ssh-keygen -Y verify -f`
-    #[arg(long, required = true)]
-    allowed_signers: bool,
+    /// Print lines for `ssh-keygen -Y verify -f`, the one form there is
+    #[arg(long = "allowed-signers", required = true)]
+    _allowed_signers: bool,
     /// Take the pack and approval keys of this trust root
     #[arg(long, value_name = "ROOT.json", required_unless_present = "files")]
     trust: Option<PathBuf>,
@@ -111,7 +111,6 @@ fn show(ui: &Ui, key: &PublicKey, comment: &str) {
 
 impl Export {
     fn run(self, ui: &Ui) -> Outcome {
-        debug_assert!(self.allowed_signers, "the only form there is");
         let mut lines = Vec::new();
         for file in &self.files {
             lines.push(allowed("publisher", Namespace::Pack, &read_public(file)?.0));
@@ -130,8 +129,7 @@ impl Export {
             let needed = root.pack_ring().threshold();
             if needed > 1 {
                 ui.note(&format!(
-                    "trust root {} asks for {needed} of these keys; `ssh-keygen` checks one at a time.",
-                    root.version()
+                    "{needed} of these keys must have signed a pack; `ssh-keygen` checks one at a time."
                 ));
             }
         }

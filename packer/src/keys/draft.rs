@@ -73,7 +73,7 @@ impl Draft {
     /// Makes one change; says how many signatures it dropped.
     ///
     /// # Errors
-    /// [`KeyError::Root`] naming the rule that the draft breaks then.
+    /// [`KeyError::Change`] naming the rule that the draft breaks then.
     pub fn change(
         &mut self,
         change: impl FnOnce(&mut RootBuilder) -> Result<(), RootError>,
@@ -88,7 +88,7 @@ impl Draft {
     /// Adds signatures.
     ///
     /// # Errors
-    /// [`KeyError::Root`] if a key is a root key neither of this version nor of the one before.
+    /// [`KeyError::Change`] if a key is a root key neither of this version nor of the one before.
     pub fn sign(&mut self, keys: &[SecretKey]) -> Result<(), KeyError> {
         for key in keys {
             let signed = self.builder.sign(key, Some(self.chain.current()));
@@ -134,6 +134,6 @@ impl Draft {
 
     fn error(&self, source: RootError) -> KeyError {
         let path = self.chain.draft_file();
-        KeyError::Root { path, source }
+        KeyError::Change { path, source }
     }
 }

@@ -91,6 +91,15 @@ pub enum KeyError {
         #[source]
         source: RootError,
     },
+    /// The rules of trust roots forbid the change.
+    #[error("could not change the trust root in `{}`", path.display())]
+    Change {
+        /// The draft.
+        path: PathBuf,
+        /// Which rule.
+        #[source]
+        source: RootError,
+    },
     /// Only a piece of the chain is there.
     #[error("could not use trust root `{}`: it is version {version}, and the versions before it are not beside it", path.display())]
     ChainStart {
@@ -189,16 +198,23 @@ impl KeyError {
                 "sign the pack in its depot, then make the file again with `kojibox-packer export`".to_owned()
             }
             Self::NoPack { depot, .. } => format!("list `{}` for what is there", depot.join("packs").display()),
-            Self::Root {
-                source: RootError::Threshold { .. },
-                ..
-            } => "add the new key first (`trust add-key`), or lower the threshold (`trust threshold`)".to_owned(),
-            Self::Root {
-                source: RootError::SharedKey { .. },
-                ..
-            } => "make a key of its own for each purpose with `kojibox-packer key generate`".to_owned(),
+            Self::Change { source, .. } => return advice(source).map(str::to_owned),
             _ => return None,
         })
+    }
+}
+
+/// What helps against a broken rule.
+fn advice(rule: &RootError) -> Option<&'static str> {
+    match rule {
+        RootError::Threshold { .. } => {
+            Some("add the new key first (`trust add-key`), or change the threshold (`trust threshold`)")
+        }
+        RootError::SharedKey { .. } => {
+            Some("make a key of its own for each purpose with `kojibox-packer key generate`")
+        }
+        RootError::NotARootKey(_) => Some("run `kojibox-packer trust show` for the keys that may sign"),
+        _ => None,
     }
 }
 

@@ -53,13 +53,12 @@ pub(super) fn times(days: u32) -> Outcome<(UtcTime, UtcTime)> {
 impl Init {
     pub(super) fn run(self, ui: &Ui) -> Outcome {
         let file = self.out.join("root.json");
-        let mut taken = ["root", "pack", "feed"]
+        let keys = ["root", "pack", "feed"]
             .iter()
             .flat_map(|name| SecretKey::files(&self.out, name));
-        if let Some(taken) = taken
-            .find(|path| path.exists())
-            .or_else(|| file.exists().then(|| file.clone()))
-        {
+        // A later version that lies there belongs to another chain.
+        let roots = ["root.json", "1.root.json", "2.root.json"].map(|name| self.out.join(name));
+        if let Some(taken) = keys.chain(roots).find(|path| path.exists()) {
             return Err(KeyError::Exists(taken).into());
         }
         let passphrase = unlock(ui).choose(self.unsafe_no_password)?;
