@@ -25,6 +25,10 @@ pub struct Cli {
 /// One command; each is a file in `commands/`, plugged in here. `--json` is global: see [`Ui::is_json`].
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(commands::init::Args),
+    Check(commands::check::Args),
+    Lock(commands::lock::Args),
+    Fetch(commands::fetch::Args),
     Build(commands::build::Args),
     Trust(commands::trust::Args),
     Key(commands::key::Args),
@@ -35,6 +39,10 @@ enum Command {
 impl Command {
     fn run(self, ui: &Ui) -> Outcome {
         match self {
+            Self::Init(args) => args.run(ui),
+            Self::Check(args) => args.run(ui),
+            Self::Lock(args) => args.run(ui),
+            Self::Fetch(args) => args.run(ui),
             Self::Build(args) => args.run(ui),
             Self::Trust(args) => args.run(ui),
             Self::Key(args) => args.run(ui),

@@ -1,0 +1,151 @@
+//! Owns one `http:` or `https:` answer.
+
+use std::{ffi::OsStr, io::Read as _};
+
+use ureq::{Agent, Body, http::Response};
+
+use super::{Failure, MAX_BYTES, Partial};
+use crate::source::Job;
+
+/// Asks for the rest of the file and takes what comes.
+pub(super) fn get(job: &Job<'_>, url: &str, partial: &mut Partial) -> Result<(), Failure> {
+    let resume = partial.can_resume();
+    if !resume && partial.len > 0 {
+        partial.clear().map_err(Failure::Here)?;
+    }
+    let mut request = agent(job, url)?.get(url).header("Accept-Encoding", "identity");
+    if resume {
+        request = request.header("Range", format!("bytes={}-", partial.len));
+        if let Some(tag) = &partial.tag {
+            request = request.header("If-Range", tag);
+        }
+    }
+    let response = request.call().map_err(|e| match e {
+        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects => Failure::Gone(Box::new(e)),
+        e => Failure::Again(Box::new(e)),
+    })?;
+    match response.status().as_u16() {
+        206 if resume && starts_at(&response, partial.len) => {}
+        200 => partial.clear().map_err(Failure::Here)?,
+        416 => {
+            partial.clear().map_err(Failure::Here)?;
+            return Err(Failure::Again(
+                "the server does not have the bytes that are missing".into(),
+            ));
+        }
+        status @ (408 | 425 | 429 | 500..) => return Err(Failure::Again(format!("status {status}").into())),
+        status => return Err(Failure::Gone(format!("status {status}").into())),
+    }
+    partial.tag = tag(&response);
+    receive(job, response, partial)
+}
+
+fn header<'r>(response: &'r Response<Body>, name: &str) -> Option<&'r str> {
+    response.headers().get(name).and_then(|v| v.to_str().ok())
+}
+
+/// A strong tag: the same tag means the same bytes.
+fn tag(response: &Response<Body>) -> Option<String> {
+    header(response, "etag")
+        .filter(|t| t.starts_with('"'))
+        .map(str::to_owned)
+}
+
+/// True if the answer holds the file from byte `at` on.
+fn starts_at(response: &Response<Body>, at: u64) -> bool {
+    let range = header(response, "content-range").and_then(|r| r.strip_prefix("bytes "));
+    let start = range
+        .and_then(|r| r.split('-').next())
+        .and_then(|s| s.parse::<u64>().ok());
+    start == Some(at)
+}
+
+fn receive(job: &Job<'_>, response: Response<Body>, partial: &mut Partial) -> Result<(), Failure> {
+    let promised = header(&response, "content-length").and_then(|l| l.parse::<u64>().ok());
+    let end = promised.map(|p| p.saturating_add(partial.len));
+    if end.unwrap_or(0) > MAX_BYTES {
+        return Err(Failure::Gone(format!("it has more than {MAX_BYTES} bytes").into()));
+    }
+    let mut body = response.into_body().into_with_config().limit(MAX_BYTES).reader();
+    let mut buf = vec![0; 1 << 17];
+    loop {
+        match body.read(&mut buf) {
+            Ok(0) => break,
+            Ok(n) => {
+                partial.append(&buf[..n]).map_err(Failure::Here)?;
+                job.progress.add(n as u64);
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut || is_timeout(&e) => return Err(Failure::Slow),
+            Err(e) => return Err(Failure::Again(e.into())),
+        }
+    }
+    match end {
+        Some(end) if partial.len < end => Err(Failure::Again(
+            format!("the answer ended after {} of {end} bytes", partial.len).into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<ureq::Error>());
+    matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
+fn agent(job: &Job<'_>, url: &str) -> Result<Agent, Failure> {
+    let retry = job.env.retry;
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("kojibox-packer/", env!("CARGO_PKG_VERSION")))
+        .proxy(proxy(job, url)?)
+        .timeout_connect(Some(retry.connect))
+        .timeout_recv_response(Some(retry.connect))
+        .timeout_recv_body(Some(retry.answer))
+        .build();
+    Ok(config.into())
+}
+
+/// The proxy that the person's environment names for `url`.
+fn proxy(job: &Job<'_>, url: &str) -> Result<Option<ureq::Proxy>, Failure> {
+    let var = |name: &str| {
+        let lower = job.env.vars.get(OsStr::new(name));
+        let upper = || job.env.vars.get(OsStr::new(&name.to_uppercase()));
+        let value = lower.or_else(upper).and_then(|v| v.to_str());
+        value.filter(|v| !v.is_empty())
+    };
+    let authority = url
+        .split_once("://")
+        .map_or(url, |(_, rest)| rest)
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let direct = matches!(host, "localhost" | "127.0.0.1" | "::1");
+    if direct || var("no_proxy").is_some_and(|list| is_exempt(host, list)) {
+        return Ok(None);
+    }
+    let scheme = if url.starts_with("https:") {
+        "https_proxy"
+    } else {
+        "http_proxy"
+    };
+    match var(scheme).or_else(|| var("all_proxy")) {
+        Some(address) => ureq::Proxy::new(address)
+            .map(Some)
+            .map_err(|e| Failure::Gone(Box::new(e))),
+        None => Ok(None),
+    }
+}
+
+/// True if `list` (`host`, `.domain`, `*`, separated by commas) names `host`.
+fn is_exempt(host: &str, list: &str) -> bool {
+    list.split(',').map(str::trim).filter(|e| !e.is_empty()).any(|entry| {
+        let name = entry.trim_start_matches("*.").trim_start_matches('.');
+        entry == "*" || host == name || host.strip_suffix(name).is_some_and(|h| h.ends_with('.'))
+    })
+}
