@@ -28,9 +28,9 @@ pub struct Component {
     pub index: IndexRef,
     /// Identity of the content, independent of compression.
     pub tree_sha256: Digest,
-    /// Sum of file sizes in bytes.
+    /// Sum of the sizes of these files in bytes.
     pub installed_size: u64,
-    /// Number of entries of type file.
+    /// Number of entries of type file, those stored once and named again included.
     pub n_files: u64,
     /// Bytes of the longest path.
     pub max_path_len: u32,

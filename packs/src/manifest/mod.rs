@@ -5,8 +5,11 @@
 //!
 //! Source: packs/FORMAT.md, "Manifest".
 
+mod check;
 mod component;
 mod humane;
+mod parse;
+mod sequence;
 mod service;
 
 use std::collections::BTreeMap;
@@ -16,10 +19,20 @@ use serde::{Deserialize, Serialize};
 
 pub use component::{BlobRef, Component, DataFile, IndexRef, Runtime, Upstream};
 pub use humane::Span;
+pub use parse::{MINOR, ManifestError, schema};
+pub use sequence::sequence_of;
 pub use service::{
     Check, Condition, Format, Init, Migration, Port, Probe, Question, QuestionKind, Restart, RestartPolicy, Secret,
     Service, ServiceKind, Stop, StopStep, Template,
 };
+
+/// Reserved id of the component with a pack's templates and documents.
+pub const PACK_FILES: &str = "_pack";
+
+/// File name of the manifest of a full pack.
+pub fn file_name(pack: &str, version: &str, target: crate::Target) -> String {
+    crate::names::manifest(&crate::names::stem(pack, version, target))
+}
 
 /// Text in several languages, by language tag (`en`, `id`); `en` is the fallback.
 pub type Text = BTreeMap<String, String>;
