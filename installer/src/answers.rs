@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Choices of a person, made in the wizard or written down before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// Install root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub struct Answers {
 
 impl Answers {
     /// The file as the wizard saves it.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let body = toml::to_string(self).expect("answers are strings, numbers and lists of them");
         format!(
             "# Answers for `kojibox-installer install --answers`; holds no secret, they are generated per machine.\n{body}"
@@ -57,7 +57,7 @@ impl Answers {
 
 /// An answers file as read, which remembers where each answer stands for later complaints.
 #[derive(Clone, Debug)]
-pub struct AnswersFile {
+pub(crate) struct AnswersFile {
     /// The choices.
     pub answers: Answers,
     path: PathBuf,
@@ -147,7 +147,7 @@ const KEYS: [&str; 7] = ["root", "language", "packs", "components", "start", "an
 
 impl AnswersFile {
     /// Reads the answers at `path`.
-    pub fn read(path: &Path) -> Result<Self, AnswersError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, AnswersError> {
         let wrap = |source| AnswersError::Read {
             path: path.to_owned(),
             source,
@@ -159,7 +159,7 @@ impl AnswersFile {
     }
 
     /// Reads answers from `text`; `path` is for messages.
-    pub fn parse(path: &Path, text: String) -> Result<Self, AnswersError> {
+    pub(crate) fn parse(path: &Path, text: String) -> Result<Self, AnswersError> {
         let mut file = Self {
             answers: Answers::default(),
             path: path.to_owned(),
@@ -250,12 +250,12 @@ impl AnswersFile {
     }
 
     /// True if the file has the entry `name` of `table`.
-    pub fn has(&self, table: &str, name: &str) -> bool {
+    pub(crate) fn has(&self, table: &str, name: &str) -> bool {
         self.places.contains_key(&format!("{table}/{name}"))
     }
 
     /// Complains about the entry `name` of `table`, at its place in the file.
-    pub fn complain(&self, table: &str, name: &str, what: String) -> AnswersError {
+    pub(crate) fn complain(&self, table: &str, name: &str, what: String) -> AnswersError {
         let offset = self.places.get(&format!("{table}/{name}")).copied();
         self.wrong(offset.unwrap_or_default(), what)
     }

@@ -3,7 +3,7 @@
 use kojibox_console::{Report, Ui};
 
 /// Puts questions to a person. Each names the flag that answers it where nobody can be asked.
-pub trait Asker {
+pub(crate) trait Asker {
     /// True if somebody can answer.
     fn is_interactive(&self) -> bool;
     /// Shows the title of a step.

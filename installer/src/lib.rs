@@ -1,22 +1,28 @@
 //! Verifies, stages, activates atomically and rolls back packs from a read-only medium.
 //!
 //! [`plan`] is the seam: the modules above it decide (what, from where, trusted by whom, is there room), and
-//! `transaction` makes it true. Nothing here writes to a medium, and nothing but `transaction` writes to an install root.
+//! [`transaction`] makes it true. Nothing here writes to a medium, and nothing but [`transaction`] writes to an install root.
 
-pub mod answers;
-pub mod ask;
-pub mod flow;
+mod answers;
+mod ask;
+mod cli;
+mod commands;
+mod flow;
 pub mod gate;
-pub mod medium;
+mod interrupt;
+mod medium;
 mod nearest;
 pub mod plan;
-pub mod platform;
-pub mod preflight;
-pub mod progress;
+mod platform;
+mod preflight;
+mod progress;
 mod report;
-pub mod select;
+mod select;
 #[cfg(test)]
 mod testing;
-pub mod trust;
-pub mod wizard;
-pub mod world;
+pub mod transaction;
+mod trust;
+mod wizard;
+mod world;
+
+pub use cli::Cli;

@@ -23,7 +23,7 @@ const CHAIN_MAX: u64 = 4096;
 
 /// Where packs come from.
 #[derive(Clone)]
-pub struct Medium {
+pub(crate) struct Medium {
     sources: Vec<Opened>,
 }
 
@@ -63,7 +63,7 @@ pub struct NotBeside(PathBuf);
 
 impl Medium {
     /// Opens `sources`, or the directory of `program` when it is a depot.
-    pub fn open(sources: &[PathBuf], program: &Path) -> Result<Self, MediumError> {
+    pub(crate) fn open(sources: &[PathBuf], program: &Path) -> Result<Self, MediumError> {
         let beside = program.parent().unwrap_or(Path::new("."));
         let paths = if !sources.is_empty() {
             sources.to_vec()
@@ -76,7 +76,7 @@ impl Medium {
     }
 
     /// Opens exactly `paths`.
-    pub fn of(paths: Vec<PathBuf>) -> Result<Self, MediumError> {
+    pub(crate) fn of(paths: Vec<PathBuf>) -> Result<Self, MediumError> {
         let open = |path: PathBuf| match source::open(&path) {
             // Spelled the same way as the root will be, so that one inside the other is seen.
             Ok(blobs) => Ok(Opened {
@@ -91,28 +91,18 @@ impl Medium {
     }
 
     /// What was opened.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().map(|s| s.path.as_path())
     }
 
     /// Where the packs come from, for people.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let all: Vec<_> = self.paths().map(|p| format!("`{}`", p.display())).collect();
         all.join(", ")
     }
 
-    /// Number of sources.
-    pub fn len(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// True if there is none.
-    pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-    }
-
     /// Every manifest: position of its source, and file name.
-    pub fn manifests(&self) -> Result<Vec<(usize, String)>, SourceError> {
+    pub(crate) fn manifests(&self) -> Result<Vec<(usize, String)>, SourceError> {
         let mut all = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
             all.extend(source.blobs.manifests()?.into_iter().map(|name| (at, name)));
@@ -121,7 +111,7 @@ impl Medium {
     }
 
     /// Publishers with a root chain on the medium, by their first 16 hex digits.
-    pub fn publishers(&self) -> Result<Vec<String>, SourceError> {
+    pub(crate) fn publishers(&self) -> Result<Vec<String>, SourceError> {
         let mut all = Vec::new();
         for source in &self.sources {
             all.extend(source.blobs.publishers()?);
@@ -132,7 +122,7 @@ impl Medium {
     }
 
     /// A small file of the source at `at`.
-    pub fn read_small(
+    pub(crate) fn read_small(
         &self,
         at: usize,
         section: &Section,
@@ -143,7 +133,7 @@ impl Medium {
     }
 
     /// Signature and approval files beside a manifest of the source at `at`, with their bytes.
-    pub fn signatures(&self, at: usize, manifest: &str) -> Result<Vec<(String, Vec<u8>)>, SourceError> {
+    pub(crate) fn signatures(&self, at: usize, manifest: &str) -> Result<Vec<(String, Vec<u8>)>, SourceError> {
         let blobs = &self.sources[at].blobs;
         let mut found = Vec::new();
         for name in blobs.signatures(manifest)? {
@@ -154,7 +144,7 @@ impl Medium {
     }
 
     /// Root documents of a publisher from version `from` on, as far as any source carries them without a gap.
-    pub fn root_chain(&self, root16: &str, from: u64) -> Result<Vec<(u64, Vec<u8>)>, SourceError> {
+    pub(crate) fn root_chain(&self, root16: &str, from: u64) -> Result<Vec<(u64, Vec<u8>)>, SourceError> {
         let mut chain = Vec::new();
         for version in from..from.saturating_add(CHAIN_MAX) {
             let Some(bytes) = self.root_document(root16, version)? else {
@@ -176,7 +166,7 @@ impl Medium {
     }
 
     /// The source at `at`, with the others behind it for what it lacks.
-    pub fn blobs(&self, at: usize) -> Arc<dyn BlobSource> {
+    pub(crate) fn blobs(&self, at: usize) -> Arc<dyn BlobSource> {
         if self.sources.len() == 1 {
             return Arc::clone(&self.sources[at].blobs);
         }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Shows a transaction to a person.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     ui: &'a Ui,
     texts: &'static Texts,
     current: Mutex<Option<Bar>>,
@@ -19,7 +19,7 @@ pub struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     /// Shows through `ui` in the language of `texts`.
-    pub fn new(ui: &'a Ui, texts: &'static Texts) -> Self {
+    pub(crate) fn new(ui: &'a Ui, texts: &'static Texts) -> Self {
         Self {
             ui,
             texts,
@@ -28,11 +28,18 @@ impl<'a> Shown<'a> {
     }
 
     /// Ends the phase at hand; called when the transaction is over.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Ok(mut current) = self.current.lock()
             && let Some(bar) = current.take()
         {
             bar.finish("");
+        }
+    }
+
+    /// Takes the phase at hand away without a word: an error follows.
+    pub(crate) fn abandon(&self) {
+        if let Ok(mut current) = self.current.lock() {
+            drop(current.take());
         }
     }
 

@@ -15,7 +15,7 @@ use crate::trust::TrustError;
 
 /// What the commands know of the process they run in.
 #[derive(Clone, Debug)]
-pub struct World {
+pub(crate) struct World {
     /// This program.
     pub program: PathBuf,
     /// Home directory of the user, if there is one.
@@ -30,7 +30,7 @@ pub struct World {
 
 impl World {
     /// Looks once.
-    pub fn look() -> io::Result<Self> {
+    pub(crate) fn look() -> io::Result<Self> {
         let text = |key: &str| env::var(key).ok().filter(|v| !v.is_empty());
         let arguments: Vec<_> = env::args_os()
             .skip(1)
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// Makes `path` absolute.
-    pub fn absolute(&self, path: &Path) -> PathBuf {
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         let joined = self.directory.join(path);
         // A root inside a linked directory is compared with media by its real place.
         match (joined.parent().and_then(|p| p.canonicalize().ok()), joined.file_name()) {
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Reads a leading `~/` as a shell would.
-    pub fn with_home(&self, typed: &str) -> PathBuf {
+    pub(crate) fn with_home(&self, typed: &str) -> PathBuf {
         match (typed.strip_prefix("~/"), &self.home) {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(typed),
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Where the wizard proposes to install.
-    pub fn proposed_root(&self) -> PathBuf {
+    pub(crate) fn proposed_root(&self) -> PathBuf {
         self.home
             .clone()
             .unwrap_or_else(|| self.directory.clone())
@@ -78,12 +78,12 @@ impl World {
     }
 
     /// `id` where the system speaks Indonesian, else `en`.
-    pub fn proposed_language(&self) -> &'static str {
+    pub(crate) fn proposed_language(&self) -> &'static str {
         if self.language.starts_with("id") { "id" } else { "en" }
     }
 
     /// Trust roots appended to this program when the stick was laid out.
-    pub fn embedded_roots(&self) -> Result<Vec<Vec<u8>>, TrustError> {
+    pub(crate) fn embedded_roots(&self) -> Result<Vec<Vec<u8>>, TrustError> {
         let tail = tail(&self.program).map_err(|source| TrustError::Read {
             path: self.program.clone(),
             source,
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// SHA-256 of this program without appended trust, as a publisher states it.
-    pub fn program_digest(&self) -> io::Result<Digest> {
+    pub(crate) fn program_digest(&self) -> io::Result<Digest> {
         let appended = embedded::len(&tail(&self.program)?).unwrap_or(0) as u64;
         let file = File::open(&self.program)?;
         let own = file.metadata()?.len().saturating_sub(appended);
@@ -112,12 +112,12 @@ fn tail(program: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The clock.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// A moment as documents state it, whole seconds.
-pub fn utc(at: Timestamp) -> UtcTime {
+pub(crate) fn utc(at: Timestamp) -> UtcTime {
     let text = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     text.parse()
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".parse().expect("the epoch is a time"))

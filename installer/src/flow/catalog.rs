@@ -12,7 +12,7 @@ use crate::{
 
 /// What the medium offers.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     /// Verified packs for this system.
     pub offers: Vec<Offer>,
     /// What a person should know of the others, one sentence each.
@@ -57,7 +57,7 @@ fn others(files: &[String]) -> String {
 ///
 /// # Errors
 /// A manifest that a trusted key signed must verify. Nothing at all, or nothing trusted, is an error too.
-pub fn read(medium: &Medium, host: Target, wants: &[Want], publishers: &[Publisher]) -> Result<Catalog, Report> {
+pub(super) fn read(medium: &Medium, host: Target, wants: &[Want], publishers: &[Publisher]) -> Result<Catalog, Report> {
     let files = medium.manifests().map_err(SourceReport)?;
     let mut catalog = Catalog::default();
     let mut untrusted: Vec<(usize, &str)> = Vec::new();
@@ -133,7 +133,7 @@ fn unfit(offer: &Offer, host: Target) -> Option<String> {
     if manifest.kind == Kind::Delta || !target.is_some_and(|t| t.runs_on(host)) {
         return Some(format!("`{}` is left out: it is not for this system", offer.file));
     }
-    let name = names::manifest(&names::stem(&manifest.pack, &manifest.version, target?));
+    let name = names::manifest(&manifest.file_stem());
     (name != offer.file).then(|| format!("`{}` is left out: it holds `{name}`", offer.file))
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// One pack of the next generation.
 #[derive(Clone, Debug)]
-pub struct Pick {
+pub(crate) struct Pick {
     /// Verified manifest.
     pub manifest: Arc<Verified<Manifest>>,
     /// Its publisher.
@@ -38,7 +38,7 @@ pub struct Pick {
 
 /// The next generation as far as it is decided.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// Its packs, sorted by name.
     pub picks: Vec<Pick>,
     /// Answers and ports.
@@ -57,7 +57,7 @@ pub struct Draft {
 
 impl Pick {
     /// A pack that stays as it is.
-    pub fn kept(manifest: &Arc<Verified<Manifest>>, root16: &str, existing: &Existing) -> Self {
+    pub(crate) fn kept(manifest: &Arc<Verified<Manifest>>, root16: &str, existing: &Existing) -> Self {
         Self {
             components: existing.components_of(&manifest.pack).map(str::to_owned).collect(),
             manifest: Arc::clone(manifest),
@@ -69,7 +69,7 @@ impl Pick {
     }
 
     /// Its release, as far as replays are concerned.
-    pub fn release(&self) -> Release<'_> {
+    pub(crate) fn release(&self) -> Release<'_> {
         Release {
             manifest: &self.manifest,
             digest: self.manifest.digest(),
@@ -78,14 +78,14 @@ impl Pick {
     }
 
     /// Chosen components with their description.
-    pub fn chosen(&self) -> impl Iterator<Item = &kojibox_packs::manifest::Component> {
+    pub(crate) fn chosen(&self) -> impl Iterator<Item = &kojibox_packs::manifest::Component> {
         let components = self.manifest.components.iter();
         components.filter(|c| self.components.contains(&c.id))
     }
 }
 
 /// Adds to each pick what its components require, and refuses what does not go together.
-pub fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
+pub(super) fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
     let manifests: Vec<_> = picks.iter().map(|p| Arc::clone(&p.manifest)).collect();
     let mut chosen: Vec<_> = manifests
         .iter()
@@ -105,7 +105,7 @@ pub fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
 
 impl Draft {
     /// What the machine must offer.
-    pub fn demand(&self, root: &Path, medium: Option<&Medium>, existing: &Existing) -> Demand {
+    pub(crate) fn demand(&self, root: &Path, medium: Option<&Medium>, existing: &Existing) -> Demand {
         let mut demand = Demand {
             root: root.to_owned(),
             sources: medium.iter().flat_map(|m| m.paths()).map(Path::to_owned).collect(),
@@ -129,7 +129,7 @@ impl Draft {
     }
 
     /// The plan that makes it true.
-    pub fn into_plan(self, command: String, medium: Option<&Medium>) -> InstallPlan {
+    pub(crate) fn into_plan(self, command: String, medium: Option<&Medium>) -> InstallPlan {
         let packs = self.picks.into_iter().map(|pick| {
             let source = pick
                 .offer
@@ -163,7 +163,7 @@ impl Draft {
     }
 
     /// True if the active generation is already this one.
-    pub fn changes_nothing(&self, existing: &Existing) -> bool {
+    pub(crate) fn changes_nothing(&self, existing: &Existing) -> bool {
         let Some(record) = &existing.record else { return false };
         let packs = |pick: &Pick| {
             let same = record.packs.iter().any(|p| p.digest == pick.manifest.digest());
@@ -179,7 +179,7 @@ impl Draft {
     }
 
     /// Service ids by pick, in the order of the manifests.
-    pub fn services(&self) -> Vec<String> {
+    pub(crate) fn services(&self) -> Vec<String> {
         let services = self.picks.iter().flat_map(|pick| {
             let wanted = pick
                 .manifest
@@ -191,17 +191,8 @@ impl Draft {
         services.collect()
     }
 
-    /// Secrets that are generated, by id.
-    pub fn secrets(&self) -> Vec<String> {
-        self.picks
-            .iter()
-            .flat_map(|p| &p.manifest.secrets)
-            .map(|s| s.id.clone())
-            .collect()
-    }
-
     /// Ports as they will be asked for: `service.name` to number.
-    pub fn ports(&self) -> BTreeMap<String, u16> {
+    pub(crate) fn ports(&self) -> BTreeMap<String, u16> {
         let port_of = |name: &str, prefer| self.settings.ports.get(name).copied().unwrap_or(prefer);
         let all = self
             .picks

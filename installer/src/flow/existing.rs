@@ -18,7 +18,7 @@ use crate::{plan::PlannedRoot, preflight::services_of, select::Settings, trust::
 
 /// An install root as it is now; a place without one is an existing nothing.
 #[derive(Debug)]
-pub struct Existing {
+pub(crate) struct Existing {
     /// The read side, if there is a root.
     pub root: Option<InstallRoot>,
     /// The pointer, if a generation is active.
@@ -35,7 +35,7 @@ pub struct Existing {
 
 impl Existing {
     /// Reads what is at `path`.
-    pub fn read(path: &Path) -> Result<Self, StateError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, StateError> {
         match InstallRoot::open(path) {
             Ok(root) => Self::of(root),
             Err(StateError::NotARoot { .. }) => Ok(Self {
@@ -79,7 +79,7 @@ impl Existing {
     }
 
     /// Answers and ports of the active generation.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         self.record.as_ref().map_or_else(Settings::default, |record| Settings {
             answers: record.answers.clone(),
             ports: record.ports.clone(),
@@ -87,13 +87,13 @@ impl Existing {
     }
 
     /// Component ids of a pack in the active generation.
-    pub fn components_of(&self, pack: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn components_of(&self, pack: &str) -> impl Iterator<Item = &str> {
         let components = self.record.iter().flat_map(|r| &r.components);
         components.filter(move |c| c.pack == *pack).map(|c| c.id.as_str())
     }
 
     /// Ports of the services that may be running here now; they count as free.
-    pub fn own_ports(&self) -> BTreeSet<u16> {
+    pub(crate) fn own_ports(&self) -> BTreeSet<u16> {
         let mut ports = BTreeSet::new();
         let settings = self.settings();
         for manifest in self.manifests.values() {
@@ -105,7 +105,7 @@ impl Existing {
     }
 
     /// True if a tree of this directory name is installed and recorded.
-    pub fn has_tree(&self, dir: &str) -> bool {
+    pub(crate) fn has_tree(&self, dir: &str) -> bool {
         let Some(root) = &self.root else { return false };
         let recorded = self.record.iter().flat_map(|r| &r.components).any(|c| c.dir == *dir);
         recorded || root.layout().components().join(dir).is_dir()

@@ -5,12 +5,15 @@
 
 mod catalog;
 mod choose;
+mod diagnose;
 mod draft;
 mod existing;
+mod remove;
 mod request;
 mod run;
 mod save;
 mod settle;
+mod site;
 mod summary;
 mod trusted;
 
@@ -22,17 +25,19 @@ use std::{
 use kojibox_console::{Exit, Outcome, Report, Ui, declined};
 use kojibox_packs::Target;
 
-pub use catalog::Catalog;
-pub use draft::{Draft, Pick};
-pub use existing::Existing;
-pub use request::{Aim, Manner, Request};
-pub use run::{Ran, holder, open_locked};
-pub use save::write_answers;
-pub use summary::{Change, Fate, Space, Summary};
+pub(crate) use catalog::Catalog;
+pub(crate) use diagnose::{diagnose, show_findings};
+pub(crate) use draft::{Draft, Pick};
+pub(crate) use existing::Existing;
+pub(crate) use remove::{names_all, remove_packs};
+pub(crate) use request::{Aim, Manner, Request};
+pub(crate) use run::{manifests_of, open_locked, recover, told, transact};
+pub(crate) use site::add_publisher;
+pub(crate) use summary::Summary;
 
 use crate::{
     medium::Medium,
-    preflight::{self, Facts, Finding, Level},
+    preflight::{self, Facts, Finding},
     report::{NOTHING_WRITTEN, StateReport},
     trust::Publisher,
     wizard::Guide,
@@ -41,7 +46,7 @@ use crate::{
 
 /// What every step may use.
 #[derive(Clone, Copy, Debug)]
-pub struct Session<'a> {
+pub(crate) struct Session<'a> {
     /// Speaks.
     pub ui: &'a Ui,
     /// The process we run in.
@@ -70,7 +75,7 @@ struct Decided {
 }
 
 /// Installs or updates as `request` says.
-pub fn install(session: &Session<'_>, request: &Request) -> Outcome {
+pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
     let guide = guide(session, request)?;
     let medium = Medium::open(&request.sources, &session.world.program)?;
     if request.manner == Manner::Wizard {
@@ -133,7 +138,7 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
     }
     let answers = save::answers_of(&draft, &root, &existing);
     save::save(session, request, guide, &answers)?;
-    let ran = run::run(session, guide, &root, &medium, &existing, draft)?;
+    let ran = run::run(session, guide, &root, &medium, &existing, draft, !request.yes)?;
     if session.ui.is_json() {
         session.ui.json(&ran.document(&root));
     } else {
@@ -226,21 +231,4 @@ fn draft(
         floors: judged.floors,
         publishers,
     }))
-}
-
-/// Shows findings one line each, for `doctor`.
-pub fn show_findings(session: &Session<'_>, findings: &[Finding]) {
-    for finding in findings {
-        let mark = match finding.level {
-            Level::Ok => "ok",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
-        session
-            .ui
-            .answer(&format!("{mark:8} {:10} {}", finding.check, finding.sentence()));
-        if let Some(fix) = &finding.fix {
-            session.ui.answer(&format!("{:19} fix: {fix}", ""));
-        }
-    }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// How much a person is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// Everything, step by step.
     Wizard,
     /// Only what has no default, and the confirmation.
@@ -21,7 +21,7 @@ pub enum Manner {
 
 /// What is to be done with the packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aim {
+pub(crate) enum Aim {
     /// Put the named packs in, or others of their versions in their place.
     Install,
     /// Bring what is installed to the newest release on the medium.
@@ -30,7 +30,7 @@ pub enum Aim {
 
 /// Everything that was asked for.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// What is to be done.
     pub aim: Aim,
     /// How much is asked.
@@ -63,7 +63,7 @@ pub struct Request {
 
 impl Request {
     /// Packs asked for: on the command line, else in the answers.
-    pub fn wanted(&self) -> Result<Vec<Want>, Report> {
+    pub(crate) fn wanted(&self) -> Result<Vec<Want>, Report> {
         if !self.wants.is_empty() {
             return Ok(self.wants.clone());
         }

@@ -1,15 +1,11 @@
 //! Owns the run: lock, recover, transaction, another medium where a part is missing, and what came of it.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
 
-use kojibox_console::{Report, declined};
-use kojibox_state::{Holder, InstallRoot, LockedRoot, StateError};
+use kojibox_console::{Exit, Report};
+use kojibox_packs::manifest::Manifest;
+use kojibox_signing::Verified;
+use kojibox_state::{Holder, InstallRoot, LockedRoot, StateError, trust};
 use serde::Serialize;
 
 use super::{Draft, Existing, Session};
@@ -18,8 +14,12 @@ use crate::{
     medium::Medium,
     plan::{Env, InstallPlan},
     progress::Shown,
-    report::{NOTHING_WRITTEN, StateReport},
-    wizard::{Guide, texts::Texts},
+    report::{StateReport, is_medium_missing, tx_report},
+    transaction::{self, Installed, Recovered, RecoveredHow, TxError},
+    wizard::{
+        Guide,
+        texts::{EN, Texts},
+    },
     world,
 };
 
@@ -28,13 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a transaction came to.
 #[derive(Debug)]
-pub struct Ran {
-    /// Active generation.
-    pub generation: u64,
-    /// The one before, to which a rollback returns.
-    pub previous: Option<u64>,
-    /// Transaction.
-    pub txid: String,
+pub(crate) struct Ran {
+    /// As the transaction tells it.
+    pub installed: Installed,
     /// Services as the launcher told them.
     pub services: Vec<ServiceStatus>,
 }
@@ -46,6 +42,7 @@ pub(super) struct RanDocument<'a> {
     generation: u64,
     previous: Option<u64>,
     txid: &'a str,
+    started: bool,
     services: Vec<ServiceDocument<'a>>,
 }
 
@@ -60,24 +57,27 @@ impl Ran {
     pub(super) fn document(&self, root: &Path) -> RanDocument<'_> {
         RanDocument {
             root: root.display().to_string(),
-            generation: self.generation,
-            previous: self.previous,
-            txid: &self.txid,
-            services: self
-                .services
-                .iter()
-                .map(|s| ServiceDocument {
-                    name: &s.name,
-                    state: &s.state,
-                    ports: &s.ports,
-                })
-                .collect(),
+            generation: self.installed.generation,
+            previous: self.installed.previous,
+            txid: &self.installed.txid,
+            started: self.installed.started,
+            services: self.services.iter().map(ServiceDocument::of).collect(),
+        }
+    }
+}
+
+impl<'a> ServiceDocument<'a> {
+    fn of(status: &'a ServiceStatus) -> Self {
+        Self {
+            name: &status.name,
+            state: &status.state,
+            ports: &status.ports,
         }
     }
 }
 
 /// Who we are, for the one that waits for our lock.
-pub fn holder(session: &Session<'_>) -> Holder {
+fn holder(session: &Session<'_>) -> Holder {
     Holder {
         pid: std::process::id(),
         command: session.world.command.clone(),
@@ -86,17 +86,168 @@ pub fn holder(session: &Session<'_>) -> Holder {
 }
 
 /// Locks an existing install root for a change.
-pub fn open_locked(session: &Session<'_>, root: &Path) -> Result<LockedRoot, Report> {
+pub(crate) fn open_locked(session: &Session<'_>, root: &Path) -> Result<LockedRoot, Report> {
     Ok(LockedRoot::open(root, &holder(session), PATIENCE).map_err(StateReport)?)
 }
-// STUB-BEGIN
-pub(super) fn recover_first(_: &Session<'_>, _: &Path, _: bool) -> Result<(), Report> {
+
+/// Locks an install root, and makes it where nothing is.
+pub(crate) fn open_or_create(session: &Session<'_>, root: &Path) -> Result<LockedRoot, Report> {
+    let created = world::utc(world::now()).to_string();
+    Ok(LockedRoot::open_or_create(root, &created, &holder(session), PATIENCE).map_err(StateReport)?)
+}
+
+/// Gives `work` what a transaction needs, shows its progress, and returns what the launcher told of services.
+pub(crate) fn transact<T>(
+    session: &Session<'_>,
+    texts: &'static Texts,
+    manifests: &[Arc<Verified<Manifest>>],
+    work: impl FnOnce(&Env<'_>) -> Result<T, TxError>,
+) -> Result<(T, Vec<ServiceStatus>), TxError> {
+    let gate = LauncherGate::new(manifests.iter().map(|m| &***m), session.cancel);
+    let shown = Shown::new(session.ui, texts);
+    let env = Env {
+        now: &world::now,
+        gate: &gate,
+        observer: &shown,
+        cancel: session.cancel,
+        threads: thread::available_parallelism().map_or(1, usize::from),
+    };
+    let done = work(&env);
+    match &done {
+        Ok(_) => shown.finish(),
+        Err(_) => shown.abandon(),
+    }
+    done.map(|done| (done, gate.services()))
+}
+
+/// Manifests of every generation of a root, for deadlines of services that may have to be stopped or started.
+pub(crate) fn manifests_of(root: &InstallRoot) -> Vec<Arc<Verified<Manifest>>> {
+    let records = root.generations().unwrap_or_default();
+    let packs = records.iter().flat_map(|g| &g.record.packs);
+    packs
+        .filter_map(|p| root.manifest(&p.digest).ok())
+        .map(Arc::new)
+        .collect()
+}
+
+/// An interrupted transaction is in the way of a command that writes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("an interrupted transaction must be recovered first")]
+pub(crate) struct RecoveryNeeded;
+
+/// The report for [`RecoveryNeeded`].
+pub(crate) fn recovery_needed() -> Report {
+    Report::new(Exit::RecoveryNeeded, RecoveryNeeded)
+        .state("the machine is as the interrupted command left it; nothing was written now")
+        .hint("run `kojibox-installer recover`; every command that writes does it first, too")
+}
+
+/// Recovers what an earlier command left, before anything is decided on it.
+pub(crate) fn recover_first(session: &Session<'_>, path: &Path, dry_run: bool) -> Result<(), Report> {
+    let root = match InstallRoot::open(path) {
+        Ok(root) => root,
+        Err(StateError::NotARoot { .. }) => return Ok(()),
+        Err(error) => return Err(StateReport(error).into()),
+    };
+    if !root.recovery_needed().map_err(StateReport)? {
+        return Ok(());
+    }
+    if dry_run {
+        return Err(recovery_needed());
+    }
+    let mut locked = open_locked(session, path)?;
+    let recovered = recover(session, &mut locked)?;
+    session.ui.note(&told(&recovered));
     Ok(())
 }
-pub(super) fn remember_trust(_: &Session<'_>, _: &Path, _: &Draft) -> Result<(), Report> {
+
+/// Recovers a locked root.
+pub(crate) fn recover(session: &Session<'_>, locked: &mut LockedRoot) -> Result<Recovered, Report> {
+    let manifests = manifests_of(locked.root());
+    let done = transact(session, &EN, &manifests, |env| transaction::recover(locked, env));
+    Ok(done.map_err(|e| tx_report(session.ui, e))?.0)
+}
+
+/// What recovery did, one sentence.
+pub(crate) fn told(recovered: &Recovered) -> String {
+    let what = match recovered.how {
+        RecoveredHow::Nothing => "there was nothing to recover",
+        RecoveredHow::Undone => "the interrupted transaction was undone; the version before it is active",
+        RecoveredHow::Confirmed | RecoveredHow::Closed => "the interrupted transaction was complete and is closed",
+        RecoveredHow::Unconfirmed => {
+            "the interrupted transaction had changed the version; `kojibox up` starts it and decides whether it stays"
+        }
+        RecoveredHow::Returned => "the way back to the version before is complete",
+        RecoveredHow::Removed => "the interrupted removal is complete",
+    };
+    let stopped = if recovered.stopped {
+        "; services are stopped, `kojibox up` starts them"
+    } else {
+        ""
+    };
+    format!("{what}{stopped}")
+}
+
+/// Keeps what was learned about trust even when nothing else changes: a revocation that was seen once counts.
+pub(super) fn remember_trust(session: &Session<'_>, root: &Path, draft: &Draft) -> Result<(), Report> {
+    let new = draft.publishers.iter().any(|p| !p.new_documents.is_empty());
+    if !new {
+        return Ok(());
+    }
+    let locked = open_locked(session, root)?;
+    for publisher in &draft.publishers {
+        trust::pin(locked.store(), &publisher.root16, &publisher.new_documents).map_err(StateReport)?;
+    }
+    session
+        .ui
+        .note("the trust root of the publisher has moved on; the new one is kept");
     Ok(())
 }
-pub(super) fn run(_: &Session<'_>, _: &Guide<'_>, _: &Path, _: &Medium, _: &Existing, _: Draft) -> Result<Ran, Report> {
-    Err(declined(NOTHING_WRITTEN))
+
+/// The root changed between decision and lock.
+#[derive(Debug, thiserror::Error)]
+#[error("the install root was changed by another command meanwhile")]
+struct Changed;
+
+/// Makes the draft true.
+pub(super) fn run(
+    session: &Session<'_>,
+    guide: &Guide<'_>,
+    root: &Path,
+    medium: &Medium,
+    existing: &Existing,
+    draft: Draft,
+    may_ask: bool,
+) -> Result<Ran, Report> {
+    let plan = draft.into_plan(session.world.command.clone(), Some(medium));
+    let mut locked = open_or_create(session, root)?;
+    if locked.root().pointer().map_err(StateReport)? != existing.pointer {
+        return Err(Report::new(Exit::Busy, Changed)
+            .state(crate::report::NOTHING_WRITTEN)
+            .hint("run the same command again"));
+    }
+    let mut manifests = manifests_of(locked.root());
+    manifests.extend(plan.packs.iter().map(|p| Arc::clone(&p.manifest)));
+    loop {
+        match attempt(session, guide, &mut locked, &plan, &manifests) {
+            Ok((installed, services)) => return Ok(Ran { installed, services }),
+            Err(error) => match is_medium_missing(&error) {
+                // What was staged is kept, so the next attempt goes on where this one stopped.
+                Some(part) if may_ask && guide.is_interactive() && guide.insert(&part)? => {}
+                _ => return Err(tx_report(session.ui, error)),
+            },
+        }
+    }
 }
-// STUB-END
+
+fn attempt(
+    session: &Session<'_>,
+    guide: &Guide<'_>,
+    locked: &mut LockedRoot,
+    plan: &InstallPlan,
+    manifests: &[Arc<Verified<Manifest>>],
+) -> Result<(Installed, Vec<ServiceStatus>), TxError> {
+    transact(session, guide.texts, manifests, |env| {
+        transaction::install(locked, plan, env)
+    })
+}

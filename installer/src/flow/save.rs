@@ -80,7 +80,7 @@ pub(super) fn save(
 }
 
 /// Writes an answers file; a person's file, so it is written like one and not through the store of the root.
-pub fn write_answers(file: &Path, answers: &Answers) -> Result<(), Report> {
+pub(crate) fn write_answers(file: &Path, answers: &Answers) -> Result<(), Report> {
     std::fs::write(file, answers.to_toml()).map_err(|source| {
         let exit = io_exit(&source);
         let path = file.to_owned();

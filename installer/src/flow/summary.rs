@@ -17,7 +17,7 @@ use crate::{
 /// What happens to a pack or a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It was not there.
     Install,
     /// It becomes newer.
@@ -32,7 +32,7 @@ pub enum Fate {
 
 /// One pack or component and what happens to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub(crate) struct Change {
     /// Id.
     pub name: String,
     /// Version afterwards; before, if it goes.
@@ -49,7 +49,7 @@ pub struct Change {
 
 /// Everything that a plan changes.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Install root.
     pub root: String,
     /// Active generation, if any.
@@ -76,7 +76,7 @@ pub struct Summary {
 
 /// Space on the volume of the root, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Space {
+pub(crate) struct Space {
     /// Upper bound of what is written.
     pub needed: u64,
     /// Free now.
@@ -85,7 +85,7 @@ pub struct Space {
 
 impl Summary {
     /// Compares the draft with what is installed.
-    pub fn new(
+    pub(crate) fn new(
         root: &Path,
         draft: &Draft,
         existing: &Existing,
@@ -113,7 +113,7 @@ impl Summary {
     }
 
     /// The summary for people, line by line.
-    pub fn lines(&self, texts: &Texts) -> Vec<String> {
+    pub(crate) fn lines(&self, texts: &Texts) -> Vec<String> {
         let mut lines: Vec<_> = self.packs.iter().map(|c| line(c, texts)).collect();
         let changing = self.components.iter().filter(|c| c.change != Fate::Keep);
         lines.extend(changing.map(|c| format!("  {}", line(c, texts))));

@@ -10,7 +10,7 @@ use crate::{
     medium::Medium,
     plan::{Verdict, VerdictOutcome},
     report::NOTHING_WRITTEN,
-    trust::{self, Outside, Publisher, TrustError, floors},
+    trust::{self, Publisher, TrustError, floors},
     wizard::Guide,
     world,
 };
@@ -127,13 +127,4 @@ fn approvals(request: &Request) -> Result<Vec<Vec<u8>>, Report> {
         })
     };
     Ok(request.approvals.iter().map(read).collect::<Result<_, _>>()?)
-}
-
-/// Trust from outside as flags state it.
-pub fn outside(file: Option<&std::path::Path>, fingerprint: Option<&str>) -> Outside {
-    Outside {
-        file: file.map(std::path::Path::to_owned),
-        fingerprint: fingerprint.map(str::to_owned),
-        embedded: Vec::new(),
-    }
 }

@@ -26,7 +26,7 @@ pub(crate) use windows::{
 
 /// A volume as preflight sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// Bytes this user may still write.
     pub free: u64,
     /// Bytes a file of one byte takes.
@@ -37,7 +37,7 @@ pub struct Volume {
 
 /// Who runs the installer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// Numeric id, where the system has one.
     pub id: Option<u32>,
     /// Has every right (uid 0, elevated administrator).
@@ -48,9 +48,10 @@ pub struct User {
 
 /// The C library of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostLibc {
+pub(crate) enum HostLibc {
     /// glibc of this version.
     Glibc(u32, u32),
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "only the other systems answer so"))]
     /// Components that ask for glibc do not exist for this system.
     NotNeeded,
     /// No glibc was found where it usually is.
@@ -59,7 +60,7 @@ pub enum HostLibc {
 
 /// Longest path, in the unit the system counts, that programs can be expected to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathLimit {
+pub(crate) struct PathLimit {
     /// Whole path.
     pub path: usize,
     /// One segment.

@@ -7,7 +7,7 @@ use kojibox_signing::UtcTime;
 
 /// Everything preflight looks at.
 #[derive(Clone, Debug)]
-pub struct Demand {
+pub(crate) struct Demand {
     /// Where to install.
     pub root: PathBuf,
     /// Directories and files the packs come from; the root must not be inside one.
@@ -24,7 +24,7 @@ pub struct Demand {
 
 /// What one component asks for.
 #[derive(Clone, Debug)]
-pub struct ComponentDemand {
+pub(crate) struct ComponentDemand {
     /// Component id.
     pub id: String,
     /// Directory name of its tree.
@@ -45,7 +45,7 @@ pub struct ComponentDemand {
 
 /// What one service asks for.
 #[derive(Clone, Debug)]
-pub struct ServiceDemand {
+pub(crate) struct ServiceDemand {
     /// Service id.
     pub id: String,
     /// It keeps data, so file modes must hold.
@@ -56,7 +56,7 @@ pub struct ServiceDemand {
 
 /// A port that a service asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortDemand {
+pub(crate) struct PortDemand {
     /// `service.name`.
     pub name: String,
     /// Number tried first.
@@ -67,7 +67,7 @@ pub struct PortDemand {
 
 impl ComponentDemand {
     /// Reads the demand of `component`; `dir` is its directory name, `present` says that its tree is installed.
-    pub fn of(component: &Component, dir: String, present: bool) -> Self {
+    pub(crate) fn of(component: &Component, dir: String, present: bool) -> Self {
         Self {
             id: component.id.clone(),
             dir,
@@ -104,7 +104,7 @@ impl ServiceDemand {
 }
 
 /// Services and ports of `manifest`'s chosen components.
-pub fn services_of(
+pub(crate) fn services_of(
     manifest: &Manifest,
     chosen: &BTreeSet<String>,
     port_of: impl Fn(&str, u16) -> u16,

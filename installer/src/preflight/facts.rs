@@ -15,7 +15,7 @@ use crate::platform::{self, HostLibc, PathLimit, User, Volume};
 
 /// The machine, as far as an install cares.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// What is at the place of the root.
     pub root: RootKind,
     /// Nearest directory that exists: the root or one above it.
@@ -36,7 +36,7 @@ pub struct Facts {
 
 /// What is at the place where the root should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootKind {
+pub(crate) enum RootKind {
     /// Nothing.
     Absent,
     /// An empty directory, or one with nothing but litter of the operating system.
@@ -50,7 +50,7 @@ pub enum RootKind {
 }
 
 /// Looks at the place of an install root.
-pub fn root_kind(root: &Path) -> Result<RootKind, StateError> {
+pub(crate) fn root_kind(root: &Path) -> Result<RootKind, StateError> {
     if let Some(example) = kojibox_state::foreign(root)? {
         return Ok(if root.is_dir() {
             RootKind::Foreign(example)
@@ -68,7 +68,7 @@ pub fn root_kind(root: &Path) -> Result<RootKind, StateError> {
 
 impl Facts {
     /// Finds out what `demand` will be judged by. `own_ports` belong to services of this root and count as free.
-    pub fn gather(demand: &Demand, own_ports: &BTreeSet<u16>, now: UtcTime) -> Result<Self, StateError> {
+    pub(crate) fn gather(demand: &Demand, own_ports: &BTreeSet<u16>, now: UtcTime) -> Result<Self, StateError> {
         let anchor = nearest_directory(&demand.root);
         let place =
             platform::volume(&anchor).and_then(|volume| Ok((volume, Abilities::probe(&anchor, volume.noexec)?)));

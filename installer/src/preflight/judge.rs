@@ -9,7 +9,7 @@ use crate::platform::{HostLibc, Volume};
 const MARGIN: u64 = 16 << 20;
 
 /// Compares what is asked for with what is there; in the order a person would fix things.
-pub fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
+pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![root(demand, facts)];
     match &facts.place {
         Ok((volume, abilities)) => {

@@ -16,18 +16,18 @@ use std::fmt;
 use kojibox_console::{Exit, Report, Ui};
 use serde::Serialize;
 
-pub use demand::{ComponentDemand, Demand, PortDemand, ServiceDemand, services_of};
+pub(crate) use demand::{ComponentDemand, Demand, services_of};
 pub(crate) use facts::is_busy;
-pub use facts::{Facts, RootKind, root_kind};
-pub use judge::judge;
+pub(crate) use facts::{Facts, RootKind, root_kind};
+pub(crate) use judge::judge;
 pub(crate) use judge::space_needed;
-pub use probe::Abilities;
+pub(crate) use probe::Abilities;
 
 use crate::plan::{Verdict, VerdictOutcome};
 
 /// One thing that preflight found out, with its fix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Stable name of the check: `root`, `space`, `paths`, `abilities`, `user`, `libc`, `ports`, `clock`.
     pub check: &'static str,
     /// How bad it is.
@@ -47,7 +47,7 @@ pub struct Finding {
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub(crate) enum Level {
     /// As it should be.
     Ok,
     /// Shown, not in the way.
@@ -93,8 +93,13 @@ impl Finding {
         self
     }
 
+    /// Exit code of an install that ends with it.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// The finding as a line of the receipt.
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         Verdict {
             check: format!("preflight {}", self.check),
             outcome: match self.level {
@@ -117,7 +122,7 @@ impl Finding {
 ///
 /// # Errors
 /// All errors together, with the exit code and the hint of the first.
-pub fn enforce(findings: &[Finding], ui: &Ui) -> Result<(), Report> {
+pub(crate) fn enforce(findings: &[Finding], ui: &Ui) -> Result<(), Report> {
     for finding in findings.iter().filter(|f| f.level == Level::Warning) {
         ui.warn(&finding.sentence());
         if let Some(fix) = &finding.fix {

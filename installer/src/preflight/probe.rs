@@ -6,7 +6,7 @@ use crate::platform;
 
 /// What a file system can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abilities {
+pub(crate) struct Abilities {
     /// A program can be marked as one, and run.
     pub exec: bool,
     /// Links to files can be made.
@@ -21,7 +21,7 @@ pub struct Abilities {
 
 impl Abilities {
     /// Tries out the file system of `dir`, which must exist; leaves nothing behind.
-    pub fn probe(dir: &Path, noexec: bool) -> io::Result<Self> {
+    pub(crate) fn probe(dir: &Path, noexec: bool) -> io::Result<Self> {
         let scratch = tempfile::Builder::new().prefix(".kojibox-probe-").tempdir_in(dir)?;
         let file = scratch.path().join("probe");
         fs::write(&file, b"probe")?;

@@ -9,7 +9,7 @@ use crate::answers::or_nearest;
 
 /// Answers and ports of the next generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// By question id.
     pub answers: BTreeMap<String, String>,
     /// `service.name` to number; only what a person asked for.
@@ -29,7 +29,7 @@ pub struct Mistake {
 }
 
 /// Says what is wrong with `text` as an answer to `question`.
-pub fn check_answer(question: &Question, text: &str) -> Result<(), String> {
+pub(crate) fn check_answer(question: &Question, text: &str) -> Result<(), String> {
     let fail = |expected: String| Err(format!("`{text}` is not {expected}"));
     match question.kind {
         QuestionKind::Text if text.chars().any(char::is_control) => fail("one line of text".to_owned()),
@@ -47,7 +47,7 @@ pub fn check_answer(question: &Question, text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// The first entry of `given` that no pack asks for or that cannot be; or a question without answer and default.
-pub fn settle(chosen: &[Chosen<'_>], given: &Settings, before: &Settings) -> Result<Settings, Mistake> {
+pub(crate) fn settle(chosen: &[Chosen<'_>], given: &Settings, before: &Settings) -> Result<Settings, Mistake> {
     let mut settled = Settings::default();
     let questions: Vec<&Question> = chosen.iter().flat_map(|c| &c.manifest.questions).collect();
     if let Some(id) = given.answers.keys().find(|id| !questions.iter().any(|q| q.id == **id)) {

@@ -9,7 +9,7 @@ use crate::answers::or_nearest;
 
 /// One pack and the components wished for from it.
 #[derive(Clone, Debug)]
-pub struct Chosen<'a> {
+pub(crate) struct Chosen<'a> {
     /// Verified manifest.
     pub manifest: &'a Manifest,
     /// Component ids.
@@ -58,7 +58,7 @@ pub enum SelectError {
 }
 
 /// Components that a person can choose: all but the ones that come along by themselves.
-pub fn selectable(manifest: &Manifest) -> impl Iterator<Item = &kojibox_packs::manifest::Component> {
+pub(crate) fn selectable(manifest: &Manifest) -> impl Iterator<Item = &kojibox_packs::manifest::Component> {
     manifest.components.iter().filter(|c| !is_reserved(&c.id))
 }
 
@@ -67,7 +67,7 @@ fn is_reserved(id: &str) -> bool {
 }
 
 /// Components that are chosen unless a person says otherwise; a pack without any default offers all.
-pub fn preselected(manifest: &Manifest) -> BTreeSet<String> {
+pub(crate) fn preselected(manifest: &Manifest) -> BTreeSet<String> {
     let ids = |only_default: bool| -> BTreeSet<_> {
         let wished = selectable(manifest).filter(|c| c.default || !only_default);
         wished.map(|c| c.id.clone()).collect()
@@ -77,7 +77,7 @@ pub fn preselected(manifest: &Manifest) -> BTreeSet<String> {
 }
 
 /// Adds what is required (and each pack's own files, and one launcher), and refuses what does not go together.
-pub fn close(chosen: &mut [Chosen<'_>]) -> Result<(), SelectError> {
+pub(crate) fn close(chosen: &mut [Chosen<'_>]) -> Result<(), SelectError> {
     for pack in chosen.iter() {
         for id in &pack.components {
             known(pack.manifest, id)?;

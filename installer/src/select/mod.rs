@@ -4,7 +4,6 @@ mod answers;
 mod components;
 mod packs;
 
-pub(crate) use answers::port_names;
-pub use answers::{Mistake, Settings, check_answer, settle};
-pub use components::{Chosen, SelectError, close, preselected, selectable};
-pub use packs::{PackError, Want, choose, choose_update};
+pub(crate) use answers::{Mistake, Settings, check_answer, settle};
+pub(crate) use components::{Chosen, SelectError, close, preselected, selectable};
+pub(crate) use packs::{PackError, Want, choose, choose_update};

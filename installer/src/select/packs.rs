@@ -8,7 +8,7 @@ use crate::answers::or_nearest;
 
 /// `name` or `name@version`, as a person asks for a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Want {
+pub(crate) struct Want {
     /// Pack id.
     pub name: String,
     /// Exactly this version; else the newest of the channel.
@@ -87,7 +87,7 @@ pub enum PackError {
 ///
 /// Without a version the channel decides: the one asked for, else that of the installed pack, else `stable`, else the
 /// only one there is.
-pub fn choose(
+pub(crate) fn choose(
     there: &[&Manifest],
     want: &Want,
     channel: Option<&str>,
@@ -117,7 +117,7 @@ pub fn choose(
 }
 
 /// The newer release of an installed pack, if `there` has one; a medium without the pack is no error.
-pub fn choose_update(there: &[&Manifest], installed: &Manifest, channel: Option<&str>) -> Option<usize> {
+pub(crate) fn choose_update(there: &[&Manifest], installed: &Manifest, channel: Option<&str>) -> Option<usize> {
     let want = Want {
         name: installed.pack.clone(),
         version: None,

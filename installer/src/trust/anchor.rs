@@ -21,7 +21,7 @@ use crate::{
 
 /// A publisher whose packs may be installed.
 #[derive(Clone, Debug)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     /// First 16 hex digits of the SHA-256 of `1.root.json`.
     pub root16: String,
     /// Its newest verified root.
@@ -34,7 +34,7 @@ pub struct Publisher {
 
 /// Why a publisher is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The install root has it pinned.
     Pinned,
     /// `--trust FILE`.
@@ -121,7 +121,7 @@ pub enum TrustError {
 
 /// Roots that were obtained outside the medium.
 #[derive(Clone, Debug, Default)]
-pub struct Outside {
+pub(crate) struct Outside {
     /// `--trust FILE`.
     pub file: Option<PathBuf>,
     /// `--fingerprint SHA256:…`.
@@ -132,7 +132,7 @@ pub struct Outside {
 
 /// A publisher's chain as one medium carries it, from the first root to the newest.
 #[derive(Clone, Debug)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Publisher.
     pub root16: String,
     /// Every document.
@@ -142,7 +142,7 @@ pub struct Chain {
 }
 
 /// Reads and checks the whole chain of a publisher from the medium.
-pub fn chain(medium: &Medium, publisher: &str) -> Result<Option<Chain>, TrustError> {
+pub(crate) fn chain(medium: &Medium, publisher: &str) -> Result<Option<Chain>, TrustError> {
     let documents = medium.root_chain(publisher, 1).map_err(TrustError::Medium)?;
     let Some((_, first)) = documents.first() else {
         return Ok(None);
@@ -176,7 +176,7 @@ fn walk(publisher: &str, documents: &[(u64, Vec<u8>)]) -> Result<TrustedRoot, Tr
 }
 
 /// Publishers that the install root has pinned, each moved on over what the medium carries.
-pub fn pinned(pins: &[PlannedRoot], medium: Option<&Medium>) -> Result<Vec<Publisher>, TrustError> {
+pub(crate) fn pinned(pins: &[PlannedRoot], medium: Option<&Medium>) -> Result<Vec<Publisher>, TrustError> {
     pins.iter().map(|pin| advanced(pin, medium)).collect()
 }
 
@@ -203,7 +203,7 @@ fn advanced(pin: &PlannedRoot, medium: Option<&Medium>) -> Result<Publisher, Tru
 }
 
 /// Checks that what was given on the command line is one of the pinned publishers.
-pub fn agree(publishers: &[Publisher], pins: &[PlannedRoot], outside: &Outside) -> Result<(), TrustError> {
+pub(crate) fn agree(publishers: &[Publisher], pins: &[PlannedRoot], outside: &Outside) -> Result<(), TrustError> {
     let wanted = match (&outside.file, &outside.fingerprint) {
         (Some(path), _) => (fingerprint(&read(path)?), format!("`{}`", path.display())),
         (None, Some(print)) => (print.clone(), format!("`{print}`")),
@@ -218,7 +218,7 @@ pub fn agree(publishers: &[Publisher], pins: &[PlannedRoot], outside: &Outside) 
 }
 
 /// Establishes the first trust of a root from outside; `ask` shows a chain to a person, who says whether it is the one.
-pub fn first(
+pub(crate) fn first(
     outside: &Outside,
     medium: &Medium,
     ask: &mut dyn FnMut(&Chain) -> Result<bool, Report>,
@@ -322,7 +322,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
 
 impl Publisher {
     /// Refuses a root that was stale before the newest signed document was made.
-    pub fn check_time(&self, not_before: UtcTime) -> Result<(), TrustError> {
+    pub(crate) fn check_time(&self, not_before: UtcTime) -> Result<(), TrustError> {
         let expires = self.root.expires();
         if expires >= not_before {
             return Ok(());
@@ -336,7 +336,7 @@ impl Publisher {
     }
 
     /// What the root has to remember of it.
-    pub fn planned(&self) -> PlannedRoot {
+    pub(crate) fn planned(&self) -> PlannedRoot {
         PlannedRoot {
             root16: self.root16.clone(),
             documents: self.new_documents.clone(),
@@ -344,7 +344,7 @@ impl Publisher {
     }
 
     /// Why it is trusted, for the receipt.
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         let (version, print) = (self.root.version(), fingerprint(self.root.bytes()));
         let why = match &self.origin {
             Origin::Pinned if self.new_documents.is_empty() => "pinned".to_owned(),

@@ -11,10 +11,10 @@ use kojibox_state::records::{Floors, PackFloor};
 use crate::plan::{Verdict, VerdictOutcome};
 
 /// Nothing signed is older than this program. Raised with each release.
-pub const RELEASED: &str = "2026-11-20T00:00:00Z";
+pub(crate) const RELEASED: &str = "2026-11-20T00:00:00Z";
 
 /// Floors of a root without memory.
-pub fn fresh() -> Floors {
+pub(crate) fn fresh() -> Floors {
     Floors {
         schema: "kojibox.floors/1".to_owned(),
         not_before: RELEASED.to_owned(),
@@ -25,7 +25,7 @@ pub fn fresh() -> Floors {
 
 /// A release about to be installed, as far as replays are concerned.
 #[derive(Clone, Copy, Debug)]
-pub struct Release<'a> {
+pub(crate) struct Release<'a> {
     /// Its manifest.
     pub manifest: &'a Manifest,
     /// Digest of the manifest's bytes.
@@ -137,7 +137,7 @@ impl Release<'_> {
     }
 
     /// Refuses what was withdrawn, replaced, or is older than what was seen; `active` is what runs now and always passes.
-    pub fn check_sequence(
+    pub(crate) fn check_sequence(
         &self,
         floors: &Floors,
         active: Option<&Digest>,
@@ -203,7 +203,7 @@ impl Release<'_> {
     }
 
     /// Refuses what is stale by signed time; by the clock only with `strict`, else it warns.
-    pub fn check_time(&self, not_before: UtcTime, now: UtcTime, strict: bool) -> Result<Verdict, FloorError> {
+    pub(crate) fn check_time(&self, not_before: UtcTime, now: UtcTime, strict: bool) -> Result<Verdict, FloorError> {
         let verdict = |outcome, detail| {
             let check = "expiry".to_owned();
             Ok(Verdict { check, outcome, detail })
@@ -236,7 +236,7 @@ impl Release<'_> {
     }
 
     /// Raises `floors` to what holds once this release is active.
-    pub fn raise(&self, floors: &mut Floors) {
+    pub(crate) fn raise(&self, floors: &mut Floors) {
         let manifest = self.manifest;
         let floor: &mut PackFloor = floors.packs.entry(self.key()).or_default();
         if manifest.sequence > floor.sequence {
@@ -253,13 +253,13 @@ impl Release<'_> {
 }
 
 /// Moves the lower bound of the present to `seen`, never back.
-pub fn raise_time(floors: &mut Floors, seen: Option<UtcTime>) {
+pub(crate) fn raise_time(floors: &mut Floors, seen: Option<UtcTime>) {
     let known = not_before(floors);
     floors.not_before = known.max(seen.unwrap_or(known)).to_string();
 }
 
 /// The lower bound of the present.
-pub fn not_before(floors: &Floors) -> UtcTime {
+pub(crate) fn not_before(floors: &Floors) -> UtcTime {
     let released = RELEASED.parse().expect("the constant is a time");
     floors.not_before.parse().map_or(released, |t: UtcTime| t.max(released))
 }

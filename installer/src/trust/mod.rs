@@ -6,9 +6,9 @@
 //! Source: signing/TRUST.md.
 
 mod anchor;
-pub mod floors;
+pub(crate) mod floors;
 mod verdict;
 
-pub use anchor::{Chain, Origin, Outside, Publisher, TrustError, agree, chain, first, pinned};
-pub use floors::{FloorError, Release};
-pub use verdict::{Approval, ManifestRefusal, Offer, OfferError, approve, judge, unsigned};
+pub(crate) use anchor::{Chain, Outside, Publisher, TrustError, agree, first, pinned};
+pub(crate) use floors::{FloorError, Release};
+pub(crate) use verdict::{Approval, ManifestRefusal, Offer, OfferError, approve, judge, unsigned};

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// Why a manifest was refused.
-pub type ManifestRefusal = VerifyError<<Manifest as kojibox_signing::Document>::Error>;
+pub(crate) type ManifestRefusal = VerifyError<<Manifest as kojibox_signing::Document>::Error>;
 
 /// A pack on the medium whose manifest is verified.
 #[derive(Clone, Debug)]
-pub struct Offer {
+pub(crate) struct Offer {
     /// The manifest.
     pub manifest: Arc<Verified<Manifest>>,
     /// Its file name below `packs/`.
@@ -49,10 +49,14 @@ pub enum OfferError {
         source: SourceError,
     },
     /// The signatures do not suffice, or what they sign breaks the format.
-    #[error("could not verify pack `packs/{file}`")]
+    #[error("could not verify pack `packs/{file}` under trust root {root_version} of publisher `{root16}`")]
     Refused {
         /// Manifest file.
         file: String,
+        /// Publisher.
+        root16: String,
+        /// Version of its root.
+        root_version: u64,
         /// Why.
         source: Box<ManifestRefusal>,
     },
@@ -82,7 +86,12 @@ pub enum OfferError {
 ///
 /// # Errors
 /// A manifest that carries a trusted key's signature must verify; anything else is an error, never a shrug.
-pub fn judge(medium: &Medium, at: usize, file: &str, publishers: &[Publisher]) -> Result<Option<Offer>, OfferError> {
+pub(crate) fn judge(
+    medium: &Medium,
+    at: usize,
+    file: &str,
+    publishers: &[Publisher],
+) -> Result<Option<Offer>, OfferError> {
     let Some((bytes, signatures)) = read(medium, at, file)? else {
         return Ok(None);
     };
@@ -102,7 +111,7 @@ pub fn judge(medium: &Medium, at: usize, file: &str, publishers: &[Publisher]) -
 }
 
 /// The refusal of a manifest that was meant and that no trusted key has signed.
-pub fn unsigned(medium: &Medium, at: usize, file: &str, publishers: &[Publisher]) -> Result<(), OfferError> {
+pub(crate) fn unsigned(medium: &Medium, at: usize, file: &str, publishers: &[Publisher]) -> Result<(), OfferError> {
     let Some((bytes, signatures)) = read(medium, at, file)? else {
         return Ok(());
     };
@@ -139,6 +148,8 @@ fn verify(
         .verify(&publisher.root.pack_ring(), Namespace::Pack)
         .map_err(|source| OfferError::Refused {
             file: file.to_owned(),
+            root16: publisher.root16.clone(),
+            root_version: publisher.root.version(),
             source: Box::new(source),
         })
 }
@@ -162,7 +173,7 @@ fn is_of(name: &str, ring: &Keyring) -> bool {
 
 /// Approvals that counted, and their files.
 #[derive(Clone, Debug, Default)]
-pub struct Approval {
+pub(crate) struct Approval {
     /// Keys of all demanded approvals.
     pub keys: Vec<KeyId>,
     /// Signature files to keep beside the manifest.
@@ -172,7 +183,7 @@ pub struct Approval {
 }
 
 /// Enforces the countersignature of every trusted root that has an approval role; `given` came by `--approval`.
-pub fn approve(
+pub(crate) fn approve(
     medium: &Medium,
     offer: &Offer,
     publishers: &[Publisher],
@@ -232,7 +243,7 @@ fn shorts(keys: &[KeyId]) -> String {
 
 impl Offer {
     /// Refuses a pack that only a newer installer understands.
-    pub fn check_installer(&self) -> Result<(), OfferError> {
+    pub(crate) fn check_installer(&self) -> Result<(), OfferError> {
         let ours = env!("CARGO_PKG_VERSION");
         let parse = |text: &str| semver::Version::parse(text).ok();
         if parse(&self.manifest.min_installer) <= parse(ours) {
@@ -246,7 +257,7 @@ impl Offer {
     }
 
     /// Who signed it, for the receipt.
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         Verdict {
             check: "pack signature".to_owned(),
             outcome: VerdictOutcome::Passed,

@@ -4,7 +4,7 @@
 //! and the unattended install is the same flow without a person.
 
 mod steps;
-pub mod texts;
+pub(crate) mod texts;
 
 use kojibox_console::Report;
 
@@ -13,7 +13,7 @@ use texts::{EN, ID, Texts, texts};
 
 /// Leads a person through the steps.
 #[derive(Clone, Copy)]
-pub struct Guide<'a> {
+pub(crate) struct Guide<'a> {
     asker: &'a dyn Asker,
     /// Texts of the chosen language.
     pub texts: &'static Texts,
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Guide<'_> {
 
 impl<'a> Guide<'a> {
     /// A guide that speaks `language`.
-    pub fn speaking(asker: &'a dyn Asker, language: &str) -> Self {
+    pub(crate) fn speaking(asker: &'a dyn Asker, language: &str) -> Self {
         Self {
             asker,
             texts: texts(language),
@@ -37,7 +37,7 @@ impl<'a> Guide<'a> {
     }
 
     /// A guide that first asks which language to speak.
-    pub fn ask_language(asker: &'a dyn Asker, proposed: &str) -> Result<Self, Report> {
+    pub(crate) fn ask_language(asker: &'a dyn Asker, proposed: &str) -> Result<Self, Report> {
         let items = [("English", &EN), ("Bahasa Indonesia", &ID)];
         let default = items.iter().position(|(_, t)| t.tag == proposed).unwrap_or(0);
         let names: Vec<_> = items.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -49,7 +49,7 @@ impl<'a> Guide<'a> {
     }
 
     /// True if somebody can answer.
-    pub fn is_interactive(&self) -> bool {
+    pub(crate) fn is_interactive(&self) -> bool {
         self.asker.is_interactive()
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Text in the person's language, else in English, else any.
-pub fn humane<'t>(text: &'t Text, texts: &Texts, otherwise: &'t str) -> &'t str {
+pub(super) fn humane<'t>(text: &'t Text, texts: &Texts, otherwise: &'t str) -> &'t str {
     let found = text
         .get(texts.tag)
         .or_else(|| text.get("en"))
@@ -30,12 +30,12 @@ pub fn humane<'t>(text: &'t Text, texts: &Texts, otherwise: &'t str) -> &'t str 
 
 impl Guide<'_> {
     /// Says where the packs come from.
-    pub fn introduce(&self, medium: &str) {
+    pub(crate) fn introduce(&self, medium: &str) {
         self.asker.say(&fill(self.texts.medium, &[("medium", medium)]));
     }
 
     /// Asks where to install; `check` says what is wrong with a place.
-    pub fn place(&self, proposed: &Path, check: &dyn Fn(&str) -> Result<(), String>) -> Result<PathBuf, Report> {
+    pub(crate) fn place(&self, proposed: &Path, check: &dyn Fn(&str) -> Result<(), String>) -> Result<PathBuf, Report> {
         self.asker.heading(self.texts.place_heading);
         self.asker.say(self.texts.place_body);
         let proposed = proposed.display().to_string();
@@ -46,7 +46,7 @@ impl Guide<'_> {
     }
 
     /// Shows the fingerprint of a publisher and asks whether it is the one that the publisher gave.
-    pub fn trust(&self, chain: &Chain) -> Result<bool, Report> {
+    pub(crate) fn trust(&self, chain: &Chain) -> Result<bool, Report> {
         self.asker.heading(self.texts.trust_heading);
         let print = fingerprint(chain.newest.bytes());
         self.asker.say(&fill(self.texts.trust_body, &[("fingerprint", &print)]));
@@ -55,7 +55,7 @@ impl Guide<'_> {
     }
 
     /// Asks which of the packs to install: the newest of each name.
-    pub fn packs(&self, newest: &[&Manifest], installed: &BTreeSet<&str>) -> Result<Vec<usize>, Report> {
+    pub(crate) fn packs(&self, newest: &[&Manifest], installed: &BTreeSet<&str>) -> Result<Vec<usize>, Report> {
         self.asker.heading(self.texts.packs_heading);
         let items: Vec<_> = newest
             .iter()
@@ -75,7 +75,11 @@ impl Guide<'_> {
     }
 
     /// Asks which components of a pack to install.
-    pub fn components(&self, manifest: &Manifest, preselected: &BTreeSet<String>) -> Result<BTreeSet<String>, Report> {
+    pub(crate) fn components(
+        &self,
+        manifest: &Manifest,
+        preselected: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Report> {
         let all: Vec<_> = selectable(manifest).collect();
         if all.len() < 2 {
             return Ok(all.iter().map(|c| c.id.clone()).collect());
@@ -102,7 +106,11 @@ impl Guide<'_> {
     }
 
     /// Shows the ports and asks for others; gives back the ones that the person changed.
-    pub fn ports(&self, ports: &BTreeMap<String, u16>, busy: &BTreeSet<u16>) -> Result<BTreeMap<String, u16>, Report> {
+    pub(crate) fn ports(
+        &self,
+        ports: &BTreeMap<String, u16>,
+        busy: &BTreeSet<u16>,
+    ) -> Result<BTreeMap<String, u16>, Report> {
         if ports.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -135,7 +143,7 @@ impl Guide<'_> {
     }
 
     /// Asks the questions of the packs; `known` has what was answered before.
-    pub fn questions(
+    pub(crate) fn questions(
         &self,
         questions: &[&Question],
         known: &BTreeMap<String, String>,
@@ -174,7 +182,7 @@ impl Guide<'_> {
     }
 
     /// Says which secrets are made, and where they are.
-    pub fn secrets(&self, names: &[String], directory: &Path) {
+    pub(crate) fn secrets(&self, names: &[String], directory: &Path) {
         if !names.is_empty() {
             let values = [
                 ("directory", &*directory.display().to_string()),
@@ -185,12 +193,12 @@ impl Guide<'_> {
     }
 
     /// Asks whether services are started at the end.
-    pub fn start(&self) -> Result<bool, Report> {
+    pub(crate) fn start(&self) -> Result<bool, Report> {
         self.asker.confirm(self.texts.start_question, true, "--no-start")
     }
 
     /// Shows what will change.
-    pub fn summarise(&self, lines: &[String]) {
+    pub(crate) fn summarise(&self, lines: &[String]) {
         self.asker.heading(self.texts.summary_heading);
         for line in lines {
             self.asker.say(&format!("  {line}"));
@@ -198,18 +206,18 @@ impl Guide<'_> {
     }
 
     /// Asks for the last yes.
-    pub fn confirm(&self) -> Result<bool, Report> {
+    pub(crate) fn confirm(&self) -> Result<bool, Report> {
         self.asker.confirm(self.texts.confirm_question, true, "--yes")
     }
 
     /// Asks for another medium.
-    pub fn insert(&self, part: &str) -> Result<bool, Report> {
+    pub(crate) fn insert(&self, part: &str) -> Result<bool, Report> {
         self.asker
             .confirm(&fill(self.texts.insert_question, &[("part", part)]), true, "--source")
     }
 
     /// Asks whether and where to keep the answers.
-    pub fn save_answers(&self, proposed: &Path) -> Result<Option<PathBuf>, Report> {
+    pub(crate) fn save_answers(&self, proposed: &Path) -> Result<Option<PathBuf>, Report> {
         if !self.asker.confirm(self.texts.save_question, false, "--save-answers")? {
             return Ok(None);
         }
@@ -221,13 +229,13 @@ impl Guide<'_> {
     }
 
     /// Says where the answers are.
-    pub fn saved(&self, file: &Path) {
+    pub(crate) fn saved(&self, file: &Path) {
         self.asker
             .say(&fill(self.texts.saved, &[("file", &file.display().to_string())]));
     }
 
     /// Says what runs where, and what to do next.
-    pub fn farewell(&self, root: &Path, installer: &Path, services: &[ServiceStatus]) {
+    pub(crate) fn farewell(&self, root: &Path, installer: &Path, services: &[ServiceStatus]) {
         self.asker.heading(self.texts.done_heading);
         for service in services.iter().filter(|s| s.state == "running") {
             let addresses: Vec<_> = service.ports.values().map(|port| format!("127.0.0.1:{port}")).collect();

@@ -4,8 +4,7 @@
 
 /// Texts of one language.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each text says itself what it is")]
-pub struct Texts {
+pub(crate) struct Texts {
     pub tag: &'static str,
     pub medium: &'static str,
     pub place_heading: &'static str,
@@ -68,7 +67,7 @@ pub struct Texts {
 }
 
 /// English.
-pub static EN: Texts = Texts {
+pub(crate) static EN: Texts = Texts {
     tag: "en",
     medium: "The packs come from {medium}. Nothing is written there.",
     place_heading: "Where to install",
@@ -131,7 +130,7 @@ pub static EN: Texts = Texts {
 };
 
 /// Indonesian.
-pub static ID: Texts = Texts {
+pub(crate) static ID: Texts = Texts {
     tag: "id",
     medium: "Paket dibaca dari {medium}. Tidak ada yang ditulis ke sana.",
     place_heading: "Lokasi pemasangan",
@@ -194,12 +193,12 @@ pub static ID: Texts = Texts {
 };
 
 /// The texts of a language; English where we do not speak it.
-pub fn texts(language: &str) -> &'static Texts {
+pub(crate) fn texts(language: &str) -> &'static Texts {
     if language == ID.tag { &ID } else { &EN }
 }
 
 /// Puts values into the places of a text.
-pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
+pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
