@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kojibox_console::{Outcome, OutputArgs, Ui};
+use kojibox_console::{Exit, Outcome, OutputArgs, Report, Ui};
 
-use crate::commands;
+use crate::{commands, interrupt};
 
 /// Build signed packs of real services and lay them out on a stick
 #[derive(Debug, Parser)]
@@ -56,5 +56,12 @@ impl Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(&cli.output, cli.json);
-    kojibox_console::finish(&ui, |ui| cli.command.run(ui))
+    kojibox_console::finish(&ui, |ui| {
+        interrupt::listen().map_err(|e| Report::new(Exit::Unexpected, e))?;
+        match cli.command.run(ui) {
+            // Whatever failed because of it, Ctrl-C is the reason.
+            Err(_) if interrupt::asked() => Err(interrupt::report()),
+            outcome => outcome,
+        }
+    })
 }
