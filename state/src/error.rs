@@ -49,8 +49,8 @@ pub enum StateError {
         /// Full path.
         path: PathBuf,
     },
-    /// A recorded manifest does not parse.
-    #[error("could not read the recorded manifest `{}`", path.display())]
+    /// A recorded manifest or index has the right digest and does not parse.
+    #[error("could not read the record `{}`", path.display())]
     Manifest {
         /// Full path.
         path: PathBuf,

@@ -11,7 +11,7 @@ use crate::{
     error::StateError,
     layout::place,
     receipts::Receipt,
-    records::Pointer,
+    records::{Floors, Pointer},
     store::{FileMode, RootDir, Store, StoreError, compose},
 };
 
@@ -49,12 +49,14 @@ pub enum Record {
     Staged,
     /// No service of the old generation runs.
     Stopped,
-    /// The gate failed: the pointer goes back, and the generation is marked bad.
+    /// The gate failed: the pointer goes back.
     Return {
         /// What was not ready.
         reason: String,
         /// RFC 3339, UTC.
         at: String,
+        /// The generation gets a mark; not if a person cancelled or if it was good before.
+        mark: bool,
     },
     /// The transaction is over; what is left is to write the receipt, refresh the front door and empty the journal.
     Done {
@@ -63,18 +65,12 @@ pub enum Record {
     },
 }
 
-/// What a transaction is going to do.
+/// What a transaction is going to do, and all that another process needs to finish or undo it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Names the transaction, its staging directory and its receipt.
-    pub txid: String,
-    /// What it is for.
-    pub kind: TxKind,
-    /// Command line, without secrets.
-    pub command: String,
-    /// RFC 3339, UTC.
-    pub started: String,
-    /// The pointer as it was; an automatic return writes exactly this one.
+    /// The receipt as far as it is known; names the transaction, its kind and its command.
+    pub draft: Receipt,
+    /// The pointer as it was; an automatic return writes this one, or the one before it if this never passed its gate.
     pub pointer: Option<Pointer>,
     /// Generation that is made or activated.
     #[serde(default)]
@@ -85,9 +81,24 @@ pub struct Begin {
     /// What existed before and goes away if the transaction is done.
     #[serde(default)]
     pub doomed: Names,
+    /// Floors that hold once the generation has been active.
+    #[serde(default)]
+    pub floors: Option<Floors>,
     /// Uninstall: data of the services goes away too.
     #[serde(default)]
     pub purge: bool,
+}
+
+impl Begin {
+    /// Names the transaction, its staging directory and its receipt.
+    pub fn txid(&self) -> &str {
+        &self.draft.txid
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> TxKind {
+        self.draft.kind
+    }
 }
 
 /// Objects of an install root, by name.
@@ -160,15 +171,19 @@ pub fn read(root: &RootDir) -> Result<Found, StateError> {
 
 fn record_at(bytes: &[u8], at: usize) -> Option<(Record, usize)> {
     let head = std::str::from_utf8(bytes.get(at..at + HEAD)?).ok()?;
-    let mut fields = head.strip_prefix(MAGIC)?.split(' ');
-    let len = usize::from_str_radix(fields.next()?, 16).ok()?;
-    let sum = fields.next()?;
+    let digits = head.strip_prefix(MAGIC)?.get(..8)?;
+    let len = usize::from_str_radix(digits, 16).ok()?;
     let end = at.checked_add(HEAD)?.checked_add(len)?;
     let json = bytes.get(at + HEAD..end)?;
-    if bytes.get(end) != Some(&b'\n') || Digest::of(json).short() != sum {
+    if bytes.get(end) != Some(&b'\n') || head != head_of(json) {
         return None;
     }
     Some((serde_json::from_slice(json).ok()?, end + 1))
+}
+
+/// The one form of what stands before the JSON of a record.
+fn head_of(json: &[u8]) -> String {
+    format!("{MAGIC}{:08x} {} ", json.len(), Digest::of(json).short())
 }
 
 /// True if a whole record begins anywhere behind `at`.
@@ -191,9 +206,6 @@ pub struct Journal<'s> {
 impl<'s> Journal<'s> {
     /// Makes the file; part of making an install root.
     pub fn create(store: &dyn Store) -> Result<(), StoreError> {
-        if store.root().exists(&place::journal())? {
-            return Ok(());
-        }
         compose::write_file(store, &place::journal(), b"", FileMode::Plain)
     }
 
@@ -212,7 +224,7 @@ impl<'s> Journal<'s> {
     pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         self.mend()?;
         let json = serde_json::to_vec(record).expect("records have string keys and finite numbers");
-        let mut line = format!("{MAGIC}{:08x} {} ", json.len(), Digest::of(&json).short()).into_bytes();
+        let mut line = head_of(&json).into_bytes();
         line.extend_from_slice(&json);
         line.push(b'\n');
         let path = place::journal();

@@ -15,7 +15,7 @@ use crate::{
     lock::{ExclusiveLock, Holder},
     path::RootPath,
     platform,
-    records::Install,
+    records::{Install, Pointer},
     root::InstallRoot,
     store::{Kind, RealStore, RootDir, Store, StoreError, compose, unless_absent},
 };
@@ -86,6 +86,24 @@ impl LockedRoot {
         Ok(Self { root, store, lock })
     }
 
+    /// Says that the active generation has become ready; true if that was not known yet.
+    ///
+    /// For the launcher: a transaction that was stopped after its commit leaves its generation unconfirmed, and the next
+    /// start is its gate. An automatic return of a later transaction goes to a confirmed generation.
+    pub fn confirm(&self) -> Result<bool, StateError> {
+        match self.root.pointer()? {
+            Some(pointer) if !pointer.confirmed => {
+                let confirmed = Pointer {
+                    confirmed: true,
+                    ..pointer
+                };
+                doc::replace(&*self.store, &place::pointer(), &confirmed)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// The read side.
     pub fn root(&self) -> &InstallRoot {
         &self.root
@@ -149,10 +167,7 @@ pub fn foreign(path: &Path) -> Result<Option<String>, StateError> {
 
 /// Gives the root its journal and, last, its id: with that it is one.
 fn make(store: &dyn Store, created: &str) -> Result<(), StateError> {
-    if !store.root().exists(&place::journal())? {
-        Journal::create(store)?;
-        store.sync_dir(&place::state())?;
-    }
+    ensure_journal(store)?;
     if store.root().exists(&place::install())? {
         return Ok(());
     }
@@ -168,13 +183,31 @@ fn make(store: &dyn Store, created: &str) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Removes the last of a root: id, journal, lock and the directory itself if nothing else is in it; true if it is gone.
+/// A root without a journal is one whose dissolution was stopped.
+fn ensure_journal(store: &dyn Store) -> Result<(), StateError> {
+    if !store.root().exists(&place::journal())? {
+        Journal::create(store)?;
+        store.sync_dir(&place::state())?;
+    }
+    Ok(())
+}
+
+/// Removes the last of a root whose generations are gone: receipts, trust, id, lock, and the directory itself if nothing
+/// else is in it; true if it is gone.
 ///
-/// The lock's own file is removed while it is held, so it is the last thing that this process does here.
+/// Crash: an empty root stays, or a half-made one, which [`prepare`] accepts. The lock's own file is removed while it is
+/// held, so this is the last thing that a process does here.
 pub fn dissolve(locked: LockedRoot) -> Result<bool, StateError> {
     let LockedRoot { root, store, lock } = locked;
     let path: PathBuf = root.path().to_owned();
-    for file in [place::install(), place::journal(), place::holder(), place::lock()] {
+    let last = [place::journal(), place::install(), place::holder(), place::lock()];
+    for entry in root.dir().list(&place::state())? {
+        let below = place::state().join(&entry.name.unwrap_or_else(|lossy| lossy))?;
+        if !last.contains(&below) {
+            compose::remove_tree(&*store, &below)?;
+        }
+    }
+    for file in last {
         unless_absent(store.remove_file(&file))?;
     }
     let gone = store.remove_dir(&place::state()).is_ok();

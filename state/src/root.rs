@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kojibox_signing::Digest;
+use kojibox_packs::{index::Index, manifest::Manifest};
+use kojibox_signing::{Digest, Document, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,11 +17,6 @@ use crate::{
     store::{Kind, RootDir, StoreError},
     trust,
 };
-
-/// Largest manifest in bytes, the hard cap of the format.
-const MANIFEST_MAX: u64 = 4 << 20;
-/// Largest recorded index in bytes.
-const INDEX_MAX: u64 = 1 << 30;
 
 /// An opened install root: reads documents, checks them, changes nothing.
 #[derive(Debug)]
@@ -176,20 +172,16 @@ impl InstallRoot {
 
     /// The bytes of a recorded manifest, checked against the digest under which a generation records it.
     pub fn manifest_bytes(&self, digest: &Digest) -> Result<Vec<u8>, StateError> {
-        let path = place::manifest(digest);
-        let full = path.below(self.path());
-        let Some(bytes) = self.dir.read(&path, MANIFEST_MAX)? else {
-            return Err(StateError::Missing { path: full });
-        };
-        let (got, expected) = (Digest::of(&bytes), *digest);
-        if got != expected {
-            return Err(StateError::Damaged {
-                path: full,
-                got,
-                expected,
-            });
-        }
-        Ok(bytes)
+        self.record(&place::manifest(digest), digest, Manifest::MAX_BYTES)
+    }
+
+    /// A recorded manifest, checked against the digest under which a generation records it.
+    pub fn manifest(&self, digest: &Digest) -> Result<Verified<Manifest>, StateError> {
+        let bytes = self.manifest_bytes(digest)?;
+        Verified::by_digest(bytes, digest).map_err(|source| StateError::Manifest {
+            path: place::manifest(digest).below(self.path()),
+            source: Box::new(source),
+        })
     }
 
     /// The recorded signatures of a manifest: file name and bytes.
@@ -205,14 +197,23 @@ impl InstallRoot {
         Ok(out)
     }
 
-    /// The recorded index of a component tree, compressed, checked against its recorded digest.
-    pub fn index(&self, component: &ComponentRecord) -> Result<Vec<u8>, StateError> {
+    /// The recorded index of a component tree, checked against its recorded digest.
+    pub fn index(&self, component: &ComponentRecord) -> Result<Verified<Index>, StateError> {
         let path = place::component_index(&component.id, &component.tree_sha256);
+        let bytes = self.record(&path, &component.index_sha256, Index::MAX_BYTES)?;
+        Verified::by_digest(bytes, &component.index_sha256).map_err(|source| StateError::Manifest {
+            path: path.below(self.path()),
+            source: Box::new(source),
+        })
+    }
+
+    /// The bytes of a document that is known by its digest.
+    fn record(&self, path: &RootPath, expected: &Digest, max: usize) -> Result<Vec<u8>, StateError> {
         let full = path.below(self.path());
-        let Some(bytes) = self.dir.read(&path, INDEX_MAX)? else {
+        let Some(bytes) = self.dir.read(path, max as u64)? else {
             return Err(StateError::Missing { path: full });
         };
-        let (got, expected) = (Digest::of(&bytes), component.index_sha256);
+        let (got, expected) = (Digest::of(&bytes), *expected);
         if got != expected {
             return Err(StateError::Damaged {
                 path: full,

@@ -93,7 +93,7 @@ impl Handle {
         Ok(Stat {
             kind: kind(FileType::from_raw_mode(stat.st_mode)),
             len: u64::try_from(stat.st_size).unwrap_or(0),
-            executable: stat.st_mode & 0o100 != 0,
+            executable: Some(stat.st_mode & 0o100 != 0),
         })
     }
 

@@ -96,7 +96,7 @@ impl Handle {
         Ok(Stat {
             kind: kind(&meta),
             len: meta.len(),
-            executable: true,
+            executable: None,
         })
     }
 
@@ -195,10 +195,15 @@ impl Handle {
     pub(crate) fn remove_file(&self, path: &RootPath) -> io::Result<()> {
         let full = self.at(path)?;
         let meta = std::fs::symlink_metadata(&full)?;
-        writable(&full)?;
         if meta.file_type().is_symlink_dir() {
             return std::fs::remove_dir(full);
         }
+        // The attribute belongs to all names of a file, so it is taken away only where the system insists on it.
+        match std::fs::remove_file(&full) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            done => return done,
+        }
+        writable(&full)?;
         patiently(|| std::fs::remove_file(&full))
     }
 

@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
 };
 
-pub use faults::{Fault, FaultPlan, FaultStore};
+pub use faults::{Fault, FaultPlan, FaultStore, Faults};
 pub use real::{Kind, Listed, RealStore, RootDir, Stat};
 
 use crate::{crash::CrashPoint, path::RootPath};
@@ -154,7 +154,7 @@ impl StoreError {
 }
 
 /// `Ok(true)` if done, `Ok(false)` if there was nothing there to do it to.
-pub(crate) fn unless_absent(result: Result<(), StoreError>) -> Result<bool, StoreError> {
+pub fn unless_absent(result: Result<(), StoreError>) -> Result<bool, StoreError> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),

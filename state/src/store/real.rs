@@ -30,8 +30,8 @@ pub struct Stat {
     pub kind: Kind,
     /// Bytes, for a file.
     pub len: u64,
-    /// May be executed; always true on Windows.
-    pub executable: bool,
+    /// May be executed; `None` where the file system has no such bit (Windows).
+    pub executable: Option<bool>,
 }
 
 /// One name in a directory.

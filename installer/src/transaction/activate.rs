@@ -1,0 +1,240 @@
+//! Owns activation: stop, pointer (the commit), start, and then confirmed or back again.
+
+use kojibox_state::{
+    BadMark, CrashPoint, StateError,
+    doc::{self, Versioned as _},
+    journal::Record,
+    layout::place,
+    receipts::TxOutcome,
+    records::{GenerationRecord, Pointer},
+    store::unless_absent,
+};
+
+use super::{
+    error::{Cause, Situation, TxError},
+    finish::{close, reason},
+    tx::Tx,
+    undo::undo,
+};
+use crate::plan::{GateError, Phase};
+
+/// What becomes active, and how its gate is judged.
+pub(super) struct Target<'r> {
+    pub(super) record: &'r GenerationRecord,
+    /// It has services that are to be started.
+    pub(super) gated: bool,
+    /// A failed gate marks it bad.
+    pub(super) mark: bool,
+}
+
+/// Makes `target` the active generation, and closes the transaction.
+pub(super) fn activate(tx: &mut Tx<'_>, target: &Target<'_>) -> Result<(), TxError> {
+    let mut stopped = false;
+    if let Err(cause) = commit(tx, target, &mut stopped) {
+        return Err(abort(tx, cause, stopped));
+    }
+    let id = target.record.id;
+    if target.gated
+        && let Err(error) = start(tx, target.record)
+    {
+        return Err(give_back(tx, target, error));
+    }
+    confirm(tx, target).map_err(|cause| {
+        let situation = if cause.is_killed() {
+            Situation::Interrupted { active: Some(id) }
+        } else {
+            Situation::Active { generation: id }
+        };
+        TxError::new(cause, situation)
+    })
+}
+
+/// Stops what runs and replaces the pointer.
+fn commit(tx: &mut Tx<'_>, target: &Target<'_>, stopped: &mut bool) -> Result<(), Cause> {
+    tx.check_cancel()?;
+    if let Some(current) = tx.root.current()? {
+        *stopped = true;
+        stop(tx, &current).map_err(|source| Cause::Stop {
+            generation: current.id,
+            source,
+        })?;
+    }
+    tx.journal.append(&Record::Stopped)?;
+    tx.reach(CrashPoint::Stopped)?;
+    tx.check_cancel()?;
+    let pointer = tx.next_pointer(target.record.id, !target.gated);
+    doc::replace(tx.store, &place::pointer(), &pointer)?;
+    Ok(tx.reach(CrashPoint::Committed)?)
+}
+
+fn confirm(tx: &mut Tx<'_>, target: &Target<'_>) -> Result<(), Cause> {
+    let id = target.record.id;
+    if target.gated {
+        let pointer = tx.next_pointer(id, true);
+        doc::replace(tx.store, &place::pointer(), &pointer)?;
+    }
+    tx.reach(CrashPoint::Confirmed)?;
+    close(tx, TxOutcome::Done, None, Some(id)).map(drop)
+}
+
+/// Stops all services of a generation, if it has a launcher.
+pub(super) fn stop(tx: &Tx<'_>, record: &GenerationRecord) -> Result<(), GateError> {
+    let Some(launcher) = tx.root.launcher(record) else {
+        return Ok(());
+    };
+    tx.env.observer.phase(Phase::Stop, None);
+    tx.env.gate.stop(&launcher, tx.root.path())
+}
+
+fn start(tx: &Tx<'_>, record: &GenerationRecord) -> Result<(), GateError> {
+    let Some(launcher) = tx.root.launcher(record) else {
+        return Ok(());
+    };
+    tx.env.observer.phase(Phase::Start, None);
+    tx.env.gate.start(&launcher, tx.root.path())
+}
+
+/// Ends a transaction before its commit: everything goes back to where it was.
+pub(super) fn abort(tx: &mut Tx<'_>, cause: Cause, stopped: bool) -> TxError {
+    let active = tx.active();
+    let interrupted = Situation::Interrupted { active };
+    if cause.is_killed() {
+        return TxError::new(cause, interrupted);
+    }
+    let full = cause.is_no_space();
+    let before = tx.begin.pointer.clone();
+    let undone = point_back(tx, before.as_ref())
+        .and_then(|()| undo(tx))
+        .and_then(|()| tidy(tx, full));
+    let Ok(kept) = undone else {
+        return TxError::new(cause, interrupted);
+    };
+    let down = stopped && !start_again(tx);
+    match close(tx, TxOutcome::Undone, Some(reason(&cause)), active) {
+        Ok(_) => TxError::new(cause, Situation::Undone { active, kept, down }),
+        Err(_) => TxError::new(cause, interrupted),
+    }
+}
+
+/// Leaves only what a next attempt can use in staging, and nothing if the volume is full; true if anything is left.
+fn tidy(tx: &Tx<'_>, full: bool) -> Result<bool, Cause> {
+    use kojibox_state::store::compose::remove_tree;
+    if full {
+        remove_tree(tx.store, &tx.staging())?;
+        return Ok(false);
+    }
+    for name in ["packs", "indexes", "generation", "door", "dead"] {
+        remove_tree(tx.store, &tx.staged(name)?)?;
+    }
+    Ok(!tx.root.dir().list(&tx.staged("trees")?)?.is_empty())
+}
+
+/// Starts the services of the generation that stays active; true if there is nothing to complain about.
+fn start_again(tx: &mut Tx<'_>) -> bool {
+    let current = match tx.root.current() {
+        Ok(Some(current)) if current.start => current,
+        Ok(_) => return true,
+        Err(_) => return false,
+    };
+    match start(tx, &current) {
+        Ok(()) => true,
+        Err(error) => {
+            tx.note(format!("generation {} did not become ready again: {error}", current.id));
+            false
+        }
+    }
+}
+
+/// Writes `pointer`, or removes the pointer, if this transaction has replaced it. Durable when it returns.
+fn point_back(tx: &Tx<'_>, pointer: Option<&Pointer>) -> Result<(), Cause> {
+    if !tx.is_committed()? {
+        return Ok(());
+    }
+    match pointer {
+        Some(pointer) => Ok(doc::replace(tx.store, &place::pointer(), pointer)?),
+        None => {
+            unless_absent(tx.store.remove_file(&place::pointer()))?;
+            Ok(tx.store.sync_dir(&place::state())?)
+        }
+    }
+}
+
+/// The gate failed: the way back, in one journal record and the steps of [`complete_return`].
+fn give_back(tx: &mut Tx<'_>, target: &Target<'_>, error: GateError) -> TxError {
+    let from = target.record.id;
+    let cancelled = matches!(error, GateError::Cancelled { .. });
+    let mark = target.mark && !cancelled;
+    let cause = if cancelled {
+        Cause::Cancelled
+    } else {
+        Cause::NotReady {
+            generation: from,
+            source: error,
+        }
+    };
+    let record = Record::Return {
+        reason: reason(&cause),
+        at: tx.now(),
+        mark,
+    };
+    let (to, active) = (tx.return_pointer().map(|p| p.current), Some(from));
+    let returned = tx
+        .journal
+        .append(&record)
+        .map_err(Cause::from)
+        .and_then(|()| Ok(tx.reach(CrashPoint::ReturnDecided)?))
+        .and_then(|()| complete_return(tx, &record, true));
+    match returned {
+        Ok(down) => TxError::new(
+            cause,
+            Situation::Returned {
+                from,
+                to,
+                down,
+                marked: mark,
+            },
+        ),
+        Err(error) if error.is_killed() => TxError::new(error, Situation::Interrupted { active }),
+        Err(_) => TxError::new(cause, Situation::Interrupted { active }),
+    }
+}
+
+/// Finishes an automatic return that is in the journal; can be repeated. True if the old services did not come back.
+///
+/// Recovery does not start services (`again` is false): the machine may have been off for a month.
+pub(super) fn complete_return(tx: &mut Tx<'_>, decided: &Record, again: bool) -> Result<bool, Cause> {
+    let Record::Return { reason, at, mark } = decided else {
+        return Ok(false);
+    };
+    if let Some(id) = tx.begin.generation {
+        if tx.is_committed()?
+            && let Some(new) = tx.root.generation(id)?
+            && let Err(error) = stop(tx, &new)
+        {
+            tx.note(format!("the services of generation {id} did not stop cleanly: {error}"));
+        }
+        if *mark {
+            mark_bad(tx, id, reason, at)?;
+        }
+    }
+    let good = tx.return_pointer();
+    point_back(tx, good.as_ref())?;
+    tx.reach(CrashPoint::Returned)?;
+    let down = again && !start_again(tx);
+    let to = good.map(|p| p.current);
+    close(tx, TxOutcome::Returned, Some(reason.clone()), to)?;
+    Ok(down)
+}
+
+fn mark_bad(tx: &Tx<'_>, id: u64, reason: &str, at: &str) -> Result<(), StateError> {
+    if tx.root.bad_mark(id)?.is_some() {
+        return Ok(());
+    }
+    let mark = BadMark {
+        schema: BadMark::SCHEMA.to_owned(),
+        txid: tx.begin.txid().to_owned(),
+        at: at.to_owned(),
+        reason: reason.to_owned(),
+    };
+    doc::replace(tx.store, &place::generation_bad_mark(id), &mark)
+}

@@ -1,0 +1,256 @@
+//! Owns `prune`: generations that nobody needs go, and with them the trees and records that no other generation names.
+
+use std::{collections::BTreeSet, path::Path};
+
+use kojibox_state::{
+    CrashPoint, InstallRoot, LockedRoot,
+    journal::{Names, TxKind},
+    layout::place,
+    receipts::TxOutcome,
+    records::GenerationRecord,
+    store::{Kind, compose, unless_absent},
+};
+
+use super::{
+    error::{Cause, Situation, TxError},
+    finish::close,
+    recover::recover,
+    tx::Tx,
+    undo::{Named, sync_names},
+};
+use crate::plan::{Env, Phase};
+
+/// How much is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Command line, without secrets.
+    pub command: String,
+    /// Generations to keep, the active one counted; 2 keeps the active and the previous one.
+    pub keep: usize,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Transaction; none if there was nothing to remove.
+    pub txid: Option<String>,
+    /// Generations that are gone.
+    pub generations: Vec<u64>,
+    /// Trees that are gone, by directory.
+    pub trees: Vec<String>,
+    /// Sum of the files in them, in bytes; files shared with kept trees free nothing.
+    pub bytes: u64,
+    /// Generations that stay because a program runs from one of their trees.
+    pub in_use: Vec<u64>,
+}
+
+/// Removes generations beyond the newest `keep`, and what interrupted attempts left in staging; never the active one, never a tree that a program runs from.
+pub fn prune(locked: &mut LockedRoot, options: &PruneOptions, env: &Env<'_>) -> Result<Pruned, TxError> {
+    recover(locked, env)?;
+    let untouched = |cause: Cause| {
+        let active = locked.root().pointer().ok().flatten().map(|p| p.current);
+        TxError::new(cause, Situation::Untouched { active })
+    };
+    let (doomed, in_use) = choose(locked.root(), options.keep).map_err(untouched)?;
+    let staged = locked.root().dir().list(&place::staging());
+    let staged = staged.map_err(|error| untouched(error.into()))?;
+    if doomed == Names::default() && staged.is_empty() {
+        return Ok(Pruned {
+            in_use,
+            ..Pruned::default()
+        });
+    }
+    let mut tx = Tx::new(locked, env, TxKind::Prune, &options.command).map_err(untouched)?;
+    tx.begin.doomed = doomed;
+    let bytes = tx.begin.doomed.components.iter().map(|dir| size_of(&tx, dir)).sum();
+    tx.begin()?;
+    let active = tx.active();
+    let trees = complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))?;
+    Ok(Pruned {
+        txid: Some(tx.begin.txid().to_owned()),
+        generations: tx.begin.doomed.generations.clone(),
+        trees,
+        bytes,
+        in_use,
+    })
+}
+
+/// What goes, and the generations that would but are in use.
+fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
+    let generations = root.generations()?;
+    let pointer = root.pointer()?;
+    let mut kept: Vec<u64> = pointer.iter().map(|p| p.current).collect();
+    let newest = generations
+        .iter()
+        .rev()
+        .filter(|g| g.bad.is_none())
+        .map(|g| g.record.id);
+    let previous = pointer.iter().filter_map(|p| p.previous);
+    for id in previous.chain(newest) {
+        if kept.len() < keep.max(1) && !kept.contains(&id) {
+            kept.push(id);
+        }
+    }
+    let running = kojibox_state::running_programs();
+    let root_path = root.path().canonicalize().unwrap_or_else(|_| root.path().to_owned());
+    let mut in_use = Vec::new();
+    for generation in &generations {
+        let id = generation.record.id;
+        if !kept.contains(&id) && runs_from(&running, &root_path, &generation.record) {
+            in_use.push(id);
+        }
+    }
+    let stays = |id: u64| kept.contains(&id) || in_use.contains(&id);
+    let doomed: Vec<u64> = generations
+        .iter()
+        .map(|g| g.record.id)
+        .filter(|id| !stays(*id))
+        .collect();
+    let named = Named::by(root, &doomed)?;
+    let mut names = unnamed(root, &named)?;
+    // A tree that only doomed generations name is ours; what no record ever named is not, and stays.
+    let ours = Named::by(
+        root,
+        &generations
+            .iter()
+            .map(|g| g.record.id)
+            .filter(|id| stays(*id))
+            .collect::<Vec<_>>(),
+    )?;
+    names
+        .components
+        .retain(|dir| ours.dirs.contains(dir) || has_index(root, dir));
+    names.generations = doomed;
+    Ok((names, in_use))
+}
+
+fn runs_from(running: &[std::path::PathBuf], root: &Path, record: &GenerationRecord) -> bool {
+    let trees: Vec<_> = record
+        .components
+        .iter()
+        .map(|c| place::component(&c.dir).below(root))
+        .collect();
+    running
+        .iter()
+        .any(|program| trees.iter().any(|tree| program.starts_with(tree)))
+}
+
+/// A directory of `components/` whose index is recorded: left by a removal that could not take it.
+fn has_index(root: &InstallRoot, dir: &str) -> bool {
+    let Some((id_version, tree)) = dir.rsplit_once('-') else {
+        return false;
+    };
+    let listed = root.dir().list(&place::component_records()).unwrap_or_default();
+    let suffix = format!("-{tree}.idx.zst");
+    listed.iter().any(|entry| {
+        let id = entry.name.as_ref().ok().and_then(|n| n.strip_suffix(&suffix));
+        id.is_some_and(|id| id_version.starts_with(&format!("{id}-")))
+    })
+}
+
+/// Trees and records on disk that `named` does not name.
+fn unnamed(root: &InstallRoot, named: &Named) -> Result<Names, Cause> {
+    let listed = |path, kind| -> Result<Vec<String>, Cause> {
+        let entries = root.dir().list(&path)?.into_iter();
+        Ok(entries.filter(|e| e.kind == kind).filter_map(|e| e.name.ok()).collect())
+    };
+    let packs = listed(place::pack_records(), Kind::Dir)?;
+    Ok(Names {
+        generations: Vec::new(),
+        components: difference(listed(place::components(), Kind::Dir)?, &named.dirs),
+        packs: packs
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .filter(|digest| !named.packs.contains(digest))
+            .collect(),
+        indexes: difference(listed(place::component_records(), Kind::File)?, &named.indexes),
+    })
+}
+
+fn difference(mut names: Vec<String>, named: &BTreeSet<String>) -> Vec<String> {
+    names.retain(|name| !named.contains(name));
+    names
+}
+
+fn size_of(tx: &Tx<'_>, dir: &str) -> u64 {
+    let generations = tx.root.generations().unwrap_or_default();
+    let mut components = generations.iter().flat_map(|g| &g.record.components);
+    let Some(record) = components.find(|c| c.dir == dir) else {
+        return 0;
+    };
+    let Ok(index) = tx.root.index(record) else { return 0 };
+    let sizes = index.entries().iter().filter_map(|e| index.content(e.path()));
+    sizes.map(|(size, _)| size).sum()
+}
+
+/// Carries out a removal that is in the journal; can be repeated. Returns the trees that are gone.
+///
+/// Crash: a generation leaves before its trees, a tree leaves its place in one step, and what is in the way of a repeat
+/// has left already.
+pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
+    let doomed = tx.begin.doomed.clone();
+    tx.env
+        .observer
+        .phase(Phase::Clean, Some(doomed.components.len() as u64));
+    let named = Named::by(tx.root, &doomed.generations)?;
+    sweep(tx)?;
+    let dead = tx.staged("dead")?;
+    compose::create_dirs(tx.store, &dead)?;
+    for id in &doomed.generations {
+        retire(tx, *id)?;
+    }
+    sync_names(tx, &place::generations())?;
+    let mut gone = Vec::new();
+    for dir in doomed.components.iter().filter(|dir| !named.dirs.contains(*dir)) {
+        match unless_absent(tx.store.rename(&place::component(dir), &dead.join(dir)?)) {
+            Ok(_) => gone.push(dir.clone()),
+            Err(error) if error.is_killed() => return Err(error.into()),
+            // Windows does not rename a tree that a program runs from; its index stays, so the next prune finds it.
+            Err(error) => tx.note(format!("`components/{dir}` stays for now: {error}")),
+        }
+        tx.env.observer.add(1);
+    }
+    sync_names(tx, &place::components())?;
+    for name in doomed.indexes.iter().filter(|name| !named.indexes.contains(*name)) {
+        unless_absent(tx.store.remove_file(&place::component_records().join(name)?))?;
+    }
+    for digest in doomed.packs.iter().filter(|digest| !named.packs.contains(*digest)) {
+        compose::remove_tree(tx.store, &place::pack_record(digest))?;
+    }
+    sync_names(tx, &place::component_records())?;
+    sync_names(tx, &place::pack_records())?;
+    tx.reach(CrashPoint::Doomed)?;
+    let active = tx.active();
+    close(tx, TxOutcome::Done, None, active)?;
+    Ok(gone)
+}
+
+/// Removes what interrupted attempts have left in staging.
+fn sweep(tx: &Tx<'_>) -> Result<(), Cause> {
+    for entry in tx.root.dir().list(&place::staging())? {
+        let name = entry.name.unwrap_or_else(|lossy| lossy);
+        if name != tx.begin.txid() {
+            compose::remove_tree(tx.store, &place::staging().join(&name)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a generation out of sight. The directory of the highest number stays, empty, so that no number is used twice.
+fn retire(tx: &Tx<'_>, id: u64) -> Result<(), Cause> {
+    let dead = tx.staged("dead")?;
+    let highest = tx.root.generation_ids()?.last() == Some(&id);
+    if !highest {
+        let to = dead.join(&format!("generation-{id}"))?;
+        unless_absent(tx.store.rename(&place::generation(id), &to))?;
+        return Ok(());
+    }
+    for (what, path) in [
+        ("record", place::generation_record(id)),
+        ("bad", place::generation_bad_mark(id)),
+    ] {
+        let to = dead.join(&format!("generation-{id}.{what}"))?;
+        unless_absent(tx.store.rename(&path, &to))?;
+    }
+    sync_names(tx, &place::generation(id))
+}

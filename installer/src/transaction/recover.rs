@@ -1,0 +1,132 @@
+//! Owns `recover`: what the journal of an interrupted transaction asks for, however often it is asked.
+
+use kojibox_state::{
+    LockedRoot, StateError,
+    journal::{Found, Journal, Record, TxKind},
+    layout::place,
+    receipts::TxOutcome,
+};
+
+use super::{
+    activate::complete_return,
+    error::{Cause, Situation, TxError},
+    finish::{close, settle},
+    prune,
+    tx::Tx,
+    undo::undo,
+    uninstall,
+};
+use crate::plan::{Env, Phase};
+
+/// What recovery found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The interrupted transaction.
+    pub txid: Option<String>,
+    /// What was done.
+    pub how: RecoveredHow,
+    /// Verified again and reused by the next attempt: something is left in staging.
+    pub kept: bool,
+    /// The services were stopped by the interrupted transaction; nobody has started them since.
+    pub stopped: bool,
+}
+
+/// What recovery did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveredHow {
+    /// There was nothing to do.
+    Nothing,
+    /// It had not been committed: undone, the old generation is active.
+    Undone,
+    /// It had been committed and its gate had passed: closed.
+    Confirmed,
+    /// It had been committed: its generation is active, and the next start runs its gate.
+    Unconfirmed,
+    /// Its gate had failed: the return is complete.
+    Returned,
+    /// It was over but for its receipt or its front door.
+    Closed,
+    /// A removal (prune, uninstall) is complete.
+    Removed,
+}
+
+/// Finishes or undoes what the journal tells of. Starts no services: the machine may have been off for a month.
+///
+/// # Errors
+/// A file system that still refuses leaves the journal as it is; recovery can be repeated.
+pub fn recover(locked: &mut LockedRoot, env: &Env<'_>) -> Result<Recovered, TxError> {
+    recover_found(locked, env).map_err(|cause| {
+        let active = locked.root().pointer().ok().flatten().map(|p| p.current);
+        TxError::new(cause, Situation::Interrupted { active })
+    })
+}
+
+fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause> {
+    let found = locked.root().journal()?;
+    let nothing = Recovered {
+        txid: None,
+        how: RecoveredHow::Nothing,
+        kept: false,
+        stopped: false,
+    };
+    if found.is_clean() {
+        return Ok(nothing);
+    }
+    if found.records.is_empty() {
+        // A torn BEGIN: its transaction has touched nothing yet.
+        Journal::open(locked.store(), &found).clear()?;
+        return Ok(nothing);
+    }
+    let begin = found.begin().cloned().ok_or_else(|| StateError::Journal {
+        path: locked.root().layout().journal(),
+        offset: 0,
+    })?;
+    env.observer.phase(Phase::Recover, None);
+    // What was seen to be so must be so after a power cut too, before anything is built on it.
+    locked.store().sync_tree(&place::state())?;
+    let mut tx = Tx::resume(locked, env, &found, begin);
+    let how = continue_tx(&mut tx, &found)?;
+    let kept = how == RecoveredHow::Undone && tx.root.dir().exists(&tx.staged("trees")?)?;
+    Ok(Recovered {
+        txid: Some(tx.begin.txid().to_owned()),
+        how,
+        kept,
+        stopped: found.records.iter().any(|r| *r == Record::Stopped),
+    })
+}
+
+fn continue_tx(tx: &mut Tx<'_>, found: &Found) -> Result<RecoveredHow, Cause> {
+    if let Some(Record::Done { receipt }) = found.records.last() {
+        settle(tx, receipt)?;
+        return Ok(RecoveredHow::Closed);
+    }
+    let decided = found.records.iter().find(|r| matches!(r, Record::Return { .. }));
+    if let Some(decided) = decided {
+        complete_return(tx, decided, false)?;
+        return Ok(RecoveredHow::Returned);
+    }
+    match tx.begin.kind() {
+        TxKind::Prune => prune::complete(tx).map(|_| RecoveredHow::Removed),
+        TxKind::Uninstall => uninstall::complete(tx).map(|_| RecoveredHow::Removed),
+        TxKind::Install | TxKind::Update | TxKind::Rollback | TxKind::Repair => settle_activation(tx),
+    }
+}
+
+/// The pointer decides: it was replaced, or it was not.
+fn settle_activation(tx: &mut Tx<'_>) -> Result<RecoveredHow, Cause> {
+    let pointer = tx.root.pointer()?;
+    let ours = pointer.as_ref().filter(|p| p.txid == tx.begin.txid());
+    let Some(pointer) = ours else {
+        undo(tx)?;
+        let active = tx.active();
+        close(tx, TxOutcome::Undone, Some("interrupted".to_owned()), active)?;
+        return Ok(RecoveredHow::Undone);
+    };
+    let (outcome, how) = if pointer.confirmed {
+        (TxOutcome::Done, RecoveredHow::Confirmed)
+    } else {
+        (TxOutcome::Unconfirmed, RecoveredHow::Unconfirmed)
+    };
+    close(tx, outcome, None, Some(pointer.current))?;
+    Ok(how)
+}

@@ -1,0 +1,113 @@
+//! Owns the staging of one component tree: what is there already, what installed trees can give, then the medium.
+
+use kojibox_packs::{
+    Progress,
+    manifest::Component,
+    read::{ExtractOptions, extract, read_index},
+    source::BlobSource,
+};
+use kojibox_state::{CrashPoint, layout::place, records::ComponentRecord, store::compose};
+
+use super::{
+    error::Cause,
+    place_tree::{Placed, place},
+    publish::stage_index,
+    sink::StagingSink,
+    tx::Tx,
+};
+use crate::plan::{Observer, Phase};
+
+/// A tree that is not installed yet.
+pub(super) struct NewTree<'p> {
+    pub(super) record: ComponentRecord,
+    pub(super) component: &'p Component,
+    pub(super) source: &'p dyn BlobSource,
+    /// Installed trees whose files may be taken.
+    pub(super) donors: Vec<ComponentRecord>,
+}
+
+impl NewTree<'_> {
+    /// File name of its recorded index.
+    pub(super) fn index_name(&self) -> String {
+        place::index_name(&self.record.id, &self.record.tree_sha256)
+    }
+}
+
+/// Makes the staging directory; trees of interrupted attempts that are wanted move into it, the rest is removed.
+pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<(), Cause> {
+    let ours = tx.staged("trees")?;
+    compose::create_dirs(tx.store, &ours)?;
+    for entry in tx.root.dir().list(&place::staging())? {
+        let name = entry.name.unwrap_or_else(|lossy| lossy);
+        if name == tx.begin.txid() {
+            continue;
+        }
+        let old = place::staging().join(&name)?;
+        for tree in trees {
+            let (from, to) = (old.join("trees")?.join(&tree.record.dir)?, ours.join(&tree.record.dir)?);
+            if tx.root.dir().exists(&from)? && !tx.root.dir().exists(&to)? {
+                tx.store.rename(&from, &to)?;
+            }
+        }
+        match compose::remove_tree(tx.store, &old) {
+            Err(error) if !error.is_killed() => tx.note(format!("could not remove `{old}`: {error}")),
+            done => drop(done?),
+        }
+    }
+    let total = trees.iter().map(|t| t.component.blob.size).sum();
+    tx.env.observer.phase(Phase::Stage, Some(total));
+    Ok(())
+}
+
+/// Brings one tree and its index into staging. Nothing of it is durable yet.
+pub(super) fn stage_tree(tx: &mut Tx<'_>, tree: &NewTree<'_>) -> Result<(), Cause> {
+    tx.check_cancel()?;
+    let read = |source| Cause::Read {
+        component: tree.record.id.clone(),
+        source,
+    };
+    let index = read_index(tree.source, tree.component).map_err(read)?;
+    let top = tx.staged("trees")?.join(&tree.record.dir)?;
+    let placed = place(tx, &index, &top, &tree.donors)?;
+    let report = {
+        let mut sink = StagingSink::new(tx.store, &top, &placed.have);
+        let options = ExtractOptions {
+            threads: tx.env.threads,
+            ..ExtractOptions::default()
+        };
+        let counted = Counted(tx.env.observer);
+        let done = extract(
+            tree.source,
+            tree.component,
+            &index,
+            &options,
+            &mut sink,
+            &counted,
+            tx.env.cancel,
+        );
+        match (done, sink.into_failure()) {
+            (_, Some(error)) => return Err(error.into()),
+            (Err(_), None) if tx.check_cancel().is_err() => return Err(Cause::Cancelled),
+            (Err(error), None) => return Err(read(error)),
+            (Ok(report), None) => report,
+        }
+    };
+    count(tx, &placed, report.bytes_read);
+    stage_index(tx, &tree.index_name(), index.bytes())?;
+    Ok(tx.reach(CrashPoint::TreeStaged)?)
+}
+
+fn count(tx: &mut Tx<'_>, placed: &Placed, read: u64) {
+    let bytes = &mut tx.begin.draft.bytes;
+    bytes.read += read;
+    bytes.resumed += placed.resumed;
+    bytes.reused += placed.reused;
+}
+
+struct Counted<'a>(&'a dyn Observer);
+
+impl Progress for Counted<'_> {
+    fn add(&self, bytes: u64) {
+        self.0.add(bytes);
+    }
+}

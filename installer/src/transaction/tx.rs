@@ -1,0 +1,173 @@
+//! Owns [`Tx`]: one transaction under way, with its intention, its journal and what its receipt will say.
+
+use std::sync::atomic::Ordering;
+
+use kojibox_state::{
+    CrashPoint, InstallRoot, LockedRoot, RootPath, Store, StoreError,
+    doc::Versioned as _,
+    journal::{Begin, Found, Journal, Names, Record, TxKind},
+    layout::place,
+    receipts::{self, Receipt, ReceiptBytes, TxOutcome},
+    records::Pointer,
+};
+
+use super::error::{Cause, Situation, TxError};
+use crate::plan::Env;
+
+/// One transaction under way.
+pub(super) struct Tx<'a> {
+    pub(super) root: &'a InstallRoot,
+    pub(super) store: &'a dyn Store,
+    pub(super) env: &'a Env<'a>,
+    pub(super) journal: Journal<'a>,
+    pub(super) begin: Begin,
+}
+
+impl<'a> Tx<'a> {
+    /// Prepares a transaction; nothing is written until [`Tx::begin`].
+    pub(super) fn new(locked: &'a LockedRoot, env: &'a Env<'a>, kind: TxKind, command: &str) -> Result<Self, Cause> {
+        let (root, store) = locked.parts();
+        let pointer = root.pointer()?;
+        let draft = Receipt {
+            schema: Receipt::SCHEMA.to_owned(),
+            txid: receipts::next_txid(root.dir(), None)?,
+            kind,
+            outcome: TxOutcome::Undone,
+            reason: None,
+            command: command.to_owned(),
+            started: time(env),
+            finished: String::new(),
+            from: pointer.as_ref().map(|p| p.current),
+            to: None,
+            packs: Vec::new(),
+            verdicts: Vec::new(),
+            bytes: ReceiptBytes::default(),
+            notes: Vec::new(),
+            previous: None,
+        };
+        let begin = Begin {
+            draft,
+            pointer,
+            generation: None,
+            fresh: Names::default(),
+            doomed: Names::default(),
+            floors: None,
+            purge: false,
+        };
+        Ok(Self {
+            root,
+            store,
+            env,
+            journal: Journal::open(store, &Found::default()),
+            begin,
+        })
+    }
+
+    /// Continues the transaction that a journal tells of.
+    pub(super) fn resume(locked: &'a LockedRoot, env: &'a Env<'a>, found: &Found, begin: Begin) -> Self {
+        let (root, store) = locked.parts();
+        Self {
+            root,
+            store,
+            env,
+            journal: Journal::open(store, found),
+            begin,
+        }
+    }
+
+    /// Writes the intention; from here on an interruption is seen by everybody.
+    pub(super) fn begin(&mut self) -> Result<(), TxError> {
+        let record = Record::Begin(Box::new(self.begin.clone()));
+        let written = self.journal.append(&record);
+        written.and_then(|()| self.reach(CrashPoint::Begun)).map_err(|error| {
+            let active = self.active();
+            let situation = match self.root.recovery_needed() {
+                Ok(false) => Situation::Untouched { active },
+                _ => Situation::Interrupted { active },
+            };
+            TxError::new(error, situation)
+        })
+    }
+
+    pub(super) fn reach(&self, point: CrashPoint) -> Result<(), StoreError> {
+        self.store.reach(point)
+    }
+
+    /// `staging/<txid>`.
+    pub(super) fn staging(&self) -> RootPath {
+        place::staged(self.begin.txid())
+    }
+
+    /// Something in `staging/<txid>`.
+    pub(super) fn staged(&self, what: &str) -> Result<RootPath, Cause> {
+        Ok(self.staging().join(what)?)
+    }
+
+    /// The generation that was active when the transaction began.
+    pub(super) fn active(&self) -> Option<u64> {
+        self.begin.pointer.as_ref().map(|p| p.current)
+    }
+
+    /// True once the pointer is this transaction's.
+    pub(super) fn is_committed(&self) -> Result<bool, Cause> {
+        Ok(self.root.pointer()?.is_some_and(|p| p.txid == self.begin.txid()))
+    }
+
+    /// Where an automatic return goes: the pointer as it was, unless its own gate had never passed and an earlier one did.
+    pub(super) fn return_pointer(&self) -> Option<Pointer> {
+        let before = self.begin.pointer.as_ref()?;
+        match before.previous {
+            Some(proven) if !before.confirmed => Some(Pointer {
+                current: proven,
+                previous: None,
+                confirmed: true,
+                ..before.clone()
+            }),
+            _ => Some(before.clone()),
+        }
+    }
+
+    /// Something a person and the receipt should know.
+    pub(super) fn note(&mut self, text: String) {
+        self.env.observer.note(&text);
+        self.begin.draft.notes.push(text);
+    }
+
+    /// Ends here if a person asked for it.
+    pub(super) fn check_cancel(&self) -> Result<(), Cause> {
+        if self.env.cancel.load(Ordering::Relaxed) {
+            return Err(Cause::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Now, as documents write it.
+    pub(super) fn now(&self) -> String {
+        time(self.env)
+    }
+
+    /// The pointer that this transaction writes.
+    pub(super) fn next_pointer(&self, generation: u64, confirmed: bool) -> Pointer {
+        Pointer {
+            schema: Pointer::SCHEMA.to_owned(),
+            current: generation,
+            previous: self.begin.pointer.as_ref().and_then(|p| return_to(p, generation)),
+            confirmed,
+            txid: self.begin.txid().to_owned(),
+        }
+    }
+}
+
+/// Where a later rollback goes: the generation before, or the one before that if its gate never passed.
+fn return_to(before: &Pointer, next: u64) -> Option<u64> {
+    let candidates = if before.confirmed {
+        [Some(before.current), before.previous]
+    } else {
+        [before.previous, Some(before.current)]
+    };
+    candidates.into_iter().flatten().find(|id| *id != next)
+}
+
+fn time(env: &Env<'_>) -> String {
+    (env.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,241 @@
+//! Owns `uninstall`: exactly the listed files whose bytes are unchanged, then empty directories, then our own records.
+//!
+//! Nothing that a person may have put somewhere is removed: what is not listed, or was changed, stays and is named. The
+//! services' data, configuration, logs and secrets stay unless a person asks for the contrary; projects always stay.
+
+use kojibox_packs::index::Entry;
+use kojibox_state::{
+    CrashPoint, LockedRoot, RootPath, dissolve,
+    journal::TxKind,
+    layout::place,
+    receipts::TxOutcome,
+    records::{ComponentRecord, LAUNCHER},
+    store::{Kind, compose, unless_absent},
+};
+
+use super::{
+    activate::stop,
+    error::{Cause, Situation, TxError},
+    finish::close,
+    hashing::{Hashed, Job, hash_all},
+    recover::recover,
+    tx::Tx,
+};
+use crate::plan::{Env, Phase};
+
+/// The launcher's directories that every start makes anew.
+const PASSING: &[&str] = &["run", "temp"];
+/// The launcher's directories that hold what a person or a service has made.
+const DATA: &[&str] = &["data", "config", "logs", "secrets", "backups"];
+
+/// How much is removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UninstallOptions {
+    /// Command line, without secrets.
+    pub command: String,
+    /// Data, configuration, logs, secrets and backups go too.
+    pub purge_data: bool,
+}
+
+/// What was removed and what stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uninstalled {
+    /// Files that are gone.
+    pub files: u64,
+    /// Paths in the root that stay because they are not ours or were changed.
+    pub left: Vec<String>,
+    /// The root itself is gone.
+    pub gone: bool,
+}
+
+/// Removes the installed stack.
+///
+/// # Errors
+/// [`Cause::Stop`] if services do not stop; nothing was removed then.
+pub fn uninstall(locked: LockedRoot, options: &UninstallOptions, env: &Env<'_>) -> Result<Uninstalled, TxError> {
+    let mut locked = locked;
+    recover(&mut locked, env)?;
+    let mut done = remove(&locked, options, env)?;
+    let others = |cause: Cause| TxError::new(cause, Situation::Untouched { active: None });
+    done.left.extend(remaining(&locked).map_err(others)?);
+    done.left.sort();
+    done.left.dedup();
+    if done.left.is_empty() {
+        done.gone = dissolve(locked).map_err(|error| others(error.into()))?;
+    }
+    Ok(done)
+}
+
+fn remove(locked: &LockedRoot, options: &UninstallOptions, env: &Env<'_>) -> Result<Uninstalled, TxError> {
+    let active = locked.root().pointer().ok().flatten().map(|p| p.current);
+    let untouched = |cause: Cause| TxError::new(cause, Situation::Untouched { active });
+    let mut tx = Tx::new(locked, env, TxKind::Uninstall, &options.command).map_err(untouched)?;
+    tx.begin.purge = options.purge_data;
+    let current = tx.root.current().map_err(|error| untouched(error.into()))?;
+    // Before the journal says so: once it does, a stopped uninstall is carried on, not taken back.
+    if let Some(current) = current {
+        stop(&tx, &current).map_err(|source| {
+            let generation = current.id;
+            untouched(Cause::Stop { generation, source })
+        })?;
+    }
+    tx.begin()?;
+    complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))
+}
+
+/// Carries out an uninstall that is in the journal; can be repeated.
+pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
+    let mut done = Uninstalled::default();
+    unless_absent(tx.store.remove_file(&place::pointer()))?;
+    tx.store.sync_dir(&place::state())?;
+    tx.reach(CrashPoint::Committed)?;
+    let mut trees: Vec<ComponentRecord> = Vec::new();
+    let generations = tx.root.generations()?;
+    for component in generations.iter().flat_map(|g| &g.record.components) {
+        if trees.iter().all(|t| t.dir != component.dir) {
+            trees.push(component.clone());
+        }
+    }
+    tx.env.observer.phase(Phase::Clean, Some(trees.len() as u64));
+    remove_front_door(tx, &trees, &mut done)?;
+    for tree in &trees {
+        remove_listed(tx, tree, &mut done)?;
+        tx.env.observer.add(1);
+    }
+    tx.reach(CrashPoint::Doomed)?;
+    remove_records(tx, &trees)?;
+    let names = if tx.begin.purge {
+        [PASSING, DATA].concat()
+    } else {
+        PASSING.to_vec()
+    };
+    for name in names {
+        compose::remove_tree(tx.store, &RootPath::new(name)?)?;
+    }
+    for name in DATA.iter().chain(&["projects"]) {
+        remove_empty(tx, &RootPath::new(*name)?)?;
+    }
+    tx.store.sync_dir(&RootPath::ROOT)?;
+    close(tx, TxOutcome::Done, None, None)?;
+    remove_empty(tx, &place::staging())?;
+    Ok(done)
+}
+
+/// The front door goes if it is a copy of a launcher that we installed.
+fn remove_front_door(tx: &Tx<'_>, trees: &[ComponentRecord], done: &mut Uninstalled) -> Result<(), Cause> {
+    let door = place::front_door();
+    let Some((digest, _)) = compose::hash(tx.root.dir(), &door)? else {
+        return Ok(());
+    };
+    for tree in trees.iter().filter(|t| t.id == LAUNCHER) {
+        let Ok(index) = tx.root.index(tree) else { continue };
+        if index.content(door.name()).is_some_and(|(_, sha256)| *sha256 == digest) {
+            tx.store.remove_file(&door)?;
+            done.files += 1;
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Removes what the index lists and nobody has changed, then the directories that are empty.
+fn remove_listed(tx: &Tx<'_>, tree: &ComponentRecord, done: &mut Uninstalled) -> Result<(), Cause> {
+    let top = place::component(&tree.dir);
+    let Ok(index) = tx.root.index(tree) else {
+        // Without its list nothing can be told apart; what is left is named at the end.
+        return Ok(());
+    };
+    let (root, mut jobs) = (tx.root.dir(), Vec::new());
+    for entry in index.entries() {
+        let path = top.join(entry.path())?;
+        match entry {
+            Entry::File { .. } | Entry::Same { .. } => {
+                let (size, sha256) = index.content(entry.path()).expect("every file of an index has content");
+                let stat = root.stat(&path)?;
+                if stat.is_some_and(|s| s.kind == Kind::File && s.len == size) {
+                    let sha256 = *sha256;
+                    jobs.push(Job { path, sha256 });
+                }
+            }
+            Entry::Link { target, .. } => {
+                let is_link = root.stat(&path)?.is_some_and(|s| s.kind == Kind::Link);
+                if is_link && root.read_link(&path)? == *target {
+                    tx.store.remove_file(&path)?;
+                    done.files += 1;
+                }
+            }
+            Entry::Dir { .. } => {}
+        }
+    }
+    let hashed = hash_all(root, &jobs, tx.env, false)?;
+    for (job, _) in jobs.iter().zip(hashed).filter(|(_, h)| *h == Hashed::Same) {
+        tx.store.remove_file(&job.path)?;
+        done.files += 1;
+    }
+    for entry in index.entries().iter().rev() {
+        if let Entry::Dir { path, .. } = entry {
+            remove_empty(tx, &top.join(path)?)?;
+        }
+    }
+    remove_empty(tx, &top)
+}
+
+/// Our own documents, by the names that we give.
+fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
+    let generations = tx.root.generations()?;
+    for pack in generations.iter().flat_map(|g| &g.record.packs) {
+        compose::remove_tree(tx.store, &place::pack_record(&pack.digest))?;
+    }
+    for tree in trees {
+        unless_absent(
+            tx.store
+                .remove_file(&place::component_index(&tree.id, &tree.tree_sha256)),
+        )?;
+    }
+    for id in tx.root.generation_ids()? {
+        unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;
+        unless_absent(tx.store.remove_file(&place::generation_record(id)))?;
+        remove_empty(tx, &place::generation(id))?;
+    }
+    for dir in [
+        place::components(),
+        place::generations(),
+        place::pack_records(),
+        place::component_records(),
+        RootPath::new("records")?,
+    ] {
+        remove_empty(tx, &dir)?;
+    }
+    Ok(())
+}
+
+/// Removes a directory if nothing is in it.
+fn remove_empty(tx: &Tx<'_>, dir: &RootPath) -> Result<(), Cause> {
+    let is_dir = tx.root.dir().stat(dir)?.is_some_and(|s| s.kind == Kind::Dir);
+    if is_dir && tx.root.dir().list(dir)?.is_empty() {
+        tx.store.remove_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// What is in the root besides `state/`: files and links by path, directories of a person by name.
+fn remaining(locked: &LockedRoot) -> Result<Vec<String>, Cause> {
+    let root = locked.root().dir();
+    let mut out = Vec::new();
+    let mut todo = vec![RootPath::ROOT];
+    while let Some(dir) = todo.pop() {
+        for entry in root.list(&dir)? {
+            let name = entry.name.unwrap_or_else(|lossy| lossy);
+            let path = dir.join(&name)?;
+            let ours = ["state", "components", "generations", "records", "staging"];
+            let top = path.segments().next().unwrap_or_default().to_owned();
+            if path == place::state() {
+            } else if entry.kind == Kind::Dir && ours.contains(&top.as_str()) {
+                todo.push(path);
+            } else {
+                out.push(path.to_string());
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,120 @@
+//! Making, refusing and reading install roots.
+
+use std::time::Duration;
+
+use kojibox_state::{
+    InstallRoot, LockedRoot, StateError, foreign, prepare,
+    store::{Fault, FaultPlan, FaultStore, RealStore},
+};
+
+use crate::support::{dir, holder};
+
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused_and_untouched() {
+    for holds in ["thesis.odt", "state/current.json", "state/notes/x", "components/x"] {
+        let dir = dir();
+        let file = dir.path().join(holds);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "mine").unwrap();
+        let before = crate::support::snapshot(dir.path());
+        let refused = LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO);
+        assert!(matches!(refused.err(), Some(StateError::Foreign { .. })), "{holds}");
+        assert_eq!(crate::support::snapshot(dir.path()), before);
+        assert!(matches!(
+            InstallRoot::open(dir.path()),
+            Err(StateError::NotARoot { .. })
+        ));
+    }
+}
+
+#[test]
+fn empty_missing_and_littered_directories_are_fine() {
+    let dir = dir();
+    for name in ["empty", "a/b/missing", "littered", "with space ü"] {
+        let path = dir.path().join(name);
+        if name == "littered" {
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(".DS_Store"), "x").unwrap();
+            std::fs::create_dir(path.join("lost+found")).unwrap();
+        }
+        let locked = LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap();
+        assert_eq!(locked.root().pointer().unwrap(), None);
+        assert_eq!(foreign(&path).unwrap(), None, "it is ours now");
+    }
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(prepare(&file).is_err());
+}
+
+#[test]
+fn a_root_that_was_never_finished_can_be_finished() {
+    for at in 1.. {
+        let dir = dir();
+        let plan = FaultPlan {
+            at,
+            fault: Fault::TornKill,
+            lasting: false,
+        };
+        let store = FaultStore::open(dir.path(), Some(plan), false).unwrap();
+        let faults = store.faults();
+        drop(LockedRoot::create_with(
+            Box::new(store),
+            NOW,
+            &holder("x"),
+            Duration::ZERO,
+        ));
+        let again = LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap();
+        assert!(again.root().install().unwrap().is_some(), "stopped at {at}");
+        assert!(!again.root().recovery_needed().unwrap());
+        drop(again);
+        if !faults.is_dead() {
+            assert!(at > 5, "making a root takes more than {at} mutations");
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_empty_root_dissolves_without_a_trace_wherever_it_is_stopped() {
+    for at in 1.. {
+        let dir = dir();
+        let path = dir.path().join("root");
+        drop(LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap());
+        let plan = FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        };
+        let store = FaultStore::open(&path, Some(plan), false).unwrap();
+        let faults = store.faults();
+        let root = InstallRoot::open(&path).unwrap();
+        let stopped = LockedRoot::open_with(root, Box::new(store), &holder("x"), Duration::ZERO).unwrap();
+        let first = kojibox_state::dissolve(stopped);
+        if !faults.is_dead() {
+            assert!(first.unwrap() && !path.exists());
+            return;
+        }
+        let again = LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap();
+        assert!(kojibox_state::dissolve(again).unwrap(), "stopped at {at}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn newer_documents_are_refused_and_larger_ones_not_read() {
+    let dir = dir();
+    drop(LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap());
+    let root = InstallRoot::open(dir.path()).unwrap();
+    let pointer = |text: &str| std::fs::write(dir.path().join("state/current.json"), text).unwrap();
+    pointer(r#"{"schema":"kojibox.pointer/1","current":3,"previous":null,"confirmed":true,"txid":"t","later":1}"#);
+    assert_eq!(root.pointer().unwrap().unwrap().current, 3, "an addition is ignored");
+    pointer(r#"{"schema":"kojibox.pointer/2","current":3}"#);
+    assert!(matches!(root.pointer(), Err(StateError::Schema { .. })));
+    pointer("{");
+    assert!(matches!(root.pointer(), Err(StateError::Document { .. })));
+    pointer(&" ".repeat(5000));
+    assert!(matches!(root.pointer(), Err(StateError::Store(_))));
+    assert!(RealStore::open(dir.path().join("no")).is_err());
+}
