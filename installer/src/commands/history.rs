@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use kojibox_console::{Outcome, Report};
 use serde::Serialize;
 
-use super::shared::{RootArgs, after_reading, open_shared};
+use super::shared::{RootArgs, after_reading, count, open_shared};
 use crate::{
     flow::Session,
     report::{StateReport, io_exit},
@@ -50,9 +50,11 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             let path = file.clone();
             Report::new(exit, ExportError { path, source })
         })?;
-        session
-            .ui
-            .done(&format!("{} receipts are in {}", history.len(), file.display()));
+        session.ui.done(&format!(
+            "{} written to {}",
+            count(history.len() as u64, "receipt"),
+            file.display()
+        ));
     } else if session.ui.is_json() {
         session.ui.json(&document);
     } else {

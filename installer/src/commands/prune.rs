@@ -3,7 +3,7 @@
 use kojibox_console::{Exit, Outcome, bytes};
 use serde::Serialize;
 
-use super::shared::RootArgs;
+use super::shared::{RootArgs, count};
 use crate::{
     flow::{Session, open_locked, transact},
     report::tx_report,
@@ -68,9 +68,9 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
         return Ok(Exit::NothingToDo);
     }
     session.ui.done(&format!(
-        "{} generations and {} trees are gone, {} freed at most.",
-        pruned.generations.len(),
-        pruned.trees.len(),
+        "{} and {} are gone, at most {} freed.",
+        count(pruned.generations.len() as u64, "generation"),
+        count(pruned.trees.len() as u64, "tree"),
         bytes(pruned.bytes)
     ));
     Ok(Exit::Done)

@@ -99,6 +99,15 @@ pub(crate) fn confirm(session: &Session<'_>, yes: bool, question: &str) -> Resul
     Err(kojibox_console::declined(crate::report::NOTHING_WRITTEN))
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
 /// Exit code of a command that only reports: recovery comes before anything else.
 pub(crate) fn after_reading(root: &InstallRoot) -> Result<Exit, Report> {
     let needed = root.recovery_needed().map_err(StateReport)?;

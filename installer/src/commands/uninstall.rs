@@ -5,7 +5,7 @@ use std::path::Path;
 use kojibox_console::{Exit, Outcome, Report};
 use serde::Serialize;
 
-use super::shared::{RootArgs, confirm};
+use super::shared::{RootArgs, confirm, count};
 use crate::{
     flow::{self, Session, manifests_of, open_locked, transact},
     report::tx_report,
@@ -82,6 +82,6 @@ fn everything(session: &Session<'_>, args: &Args, path: &Path) -> Result<Exit, R
     for left in &done.left {
         session.ui.note(&format!("left alone: {left}"));
     }
-    session.ui.done(&format!("{} files are removed.", done.files));
+    session.ui.done(&format!("{} removed.", count(done.files, "file")));
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use kojibox_console::{Exit, Outcome, Report, bytes};
 use kojibox_state::InstallRoot;
 use serde::Serialize;
 
-use super::shared::{RootArgs, after_reading, open_shared};
+use super::shared::{RootArgs, after_reading, count, open_shared};
 use crate::{
     flow::{Session, transact},
     report::{StateReport, tx_report},
@@ -77,8 +77,8 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     }
     if seen.findings.is_empty() {
         session.ui.done(&format!(
-            "{} files, {}: all are what was signed.",
-            seen.files,
+            "{}, {}: all is what was signed.",
+            count(seen.files, "file"),
             bytes(seen.bytes)
         ));
         return after_reading(&root);

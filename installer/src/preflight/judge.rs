@@ -46,7 +46,7 @@ fn root(demand: &Demand, facts: &Facts) -> Finding {
         RootKind::Absent => Finding::ok("root", format!("`{shown}` will be created")),
         RootKind::Empty => Finding::ok("root", format!("`{shown}` is empty")),
         RootKind::Installed => Finding::ok("root", format!("`{shown}` is an install root")),
-        RootKind::Foreign(example) => refuse(format!("`{shown}` is not empty and no install root"))
+        RootKind::Foreign(example) => refuse(format!("`{shown}` is not empty and not an install root"))
             .why(format!("it holds `{example}`, which is not ours"))
             .fix("choose a new or empty directory with `--root`"),
         RootKind::NotADirectory => {
@@ -236,7 +236,11 @@ fn ports(demand: &Demand, facts: &Facts) -> Vec<Finding> {
         })
         .collect();
     if findings.is_empty() {
-        findings.push(Finding::ok("ports", format!("{} ports are free", demand.ports.len())));
+        let what = match demand.ports.len() {
+            1 => "the port asked for is free".to_owned(),
+            n => format!("all {n} ports asked for are free"),
+        };
+        findings.push(Finding::ok("ports", what));
     }
     findings
 }
@@ -366,7 +370,7 @@ mod tests {
         facts.root = RootKind::Foreign("thesis.odt".to_owned());
         facts.place = Err(io::Error::from(io::ErrorKind::PermissionDenied));
         insta::assert_snapshot!(complaints(&demand, &facts), @"
-        Error 2 root: `/home/ani/kojibox` is not empty and no install root: it holds `thesis.odt`, which is not ours
+        Error 2 root: `/home/ani/kojibox` is not empty and not an install root: it holds `thesis.odt`, which is not ours
         Error 32 root: could not write in `/home/ani`: permission denied
         ");
         demand.sources = vec![std::env::temp_dir()];
