@@ -14,3 +14,4 @@ pub mod lock;
 mod platform;
 pub mod source;
 pub mod tools;
+pub mod verify;

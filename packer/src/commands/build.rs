@@ -10,6 +10,7 @@ use kojibox_console::{Exit, Outcome, Ui};
 use kojibox_packs::Target;
 
 use super::sources::SourceArgs;
+pub(crate) use run::{Watch, own_folder};
 use crate::assemble::{Effort, Preset};
 
 /// Build packs and place them, signed, in a depot

@@ -10,3 +10,4 @@ pub mod lock;
 pub mod sign;
 pub mod sources;
 pub mod trust;
+pub mod verify;

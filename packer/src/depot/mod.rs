@@ -2,9 +2,18 @@
 
 mod chain;
 mod find;
+mod parcel;
+mod parts;
 mod place;
+mod refused;
+mod signatures;
 
 pub use chain::{Chain, ChainError, LayOutError};
 pub use find::{FindError, Found, Others, PackRef, PackRefError, all, one};
+pub use parcel::{Parcel, Trust};
 pub use place::PlaceError;
+pub use refused::{Mismatch, Refused};
+pub(crate) use parcel::name_of;
+pub(crate) use parts::{Parts, PartsError};
 pub(crate) use place::{Claim, Pending, io_error, io_exit, make_dir, sync_dir, write_small};
+pub(crate) use signatures::{settle, withdraw};
