@@ -11,6 +11,15 @@ use crate::{index::Entry, limits::OCTAL_11};
 pub const BLOCK: u64 = 512;
 /// Zero bytes that end the raw stream.
 pub const TRAILER: u64 = 2 * BLOCK;
+/// One block.
+pub(crate) type Block = [u8; 512];
+
+/// `len` zero bytes, at most [`TRAILER`].
+pub(crate) fn zeros(len: u64) -> &'static [u8] {
+    const ZEROS: [u8; 1024] = [0; 1024];
+    &ZEROS[..usize::try_from(len).expect("at most two blocks")]
+}
+
 /// Name of every extended header.
 const PAX_NAME: &[u8] = b"@PaxHeader";
 /// Bytes of the fields `name` and `linkname`.
@@ -132,7 +141,7 @@ fn record_len(key: usize, value: usize) -> usize {
     len
 }
 
-fn block(kind: u8, mode: u32, name: &[u8], link: &[u8], size: u64, mtime: u64) -> [u8; 512] {
+fn block(kind: u8, mode: u32, name: &[u8], link: &[u8], size: u64, mtime: u64) -> Block {
     let mut out = [0; 512];
     let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, name);

@@ -3,6 +3,7 @@
 //! `FORMAT.md` beside this crate is the normative text; the tests hold the code to it. No path from outside is ever
 //! joined here except validated file names below the folders of a depot.
 
+mod fill;
 pub mod frame;
 pub mod header;
 pub mod index;

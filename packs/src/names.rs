@@ -136,7 +136,7 @@ pub fn sums(stem: &str) -> String {
     format!("{stem}{SUMS}")
 }
 
-/// CycloneDX SBOM.
+/// `CycloneDX` SBOM.
 pub fn sbom(stem: &str) -> String {
     format!("{stem}.cdx.json")
 }

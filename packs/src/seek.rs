@@ -1,6 +1,6 @@
 //! Owns the seek table that ends a blob: a skippable frame, a pure function of the lengths of the data frames.
 //!
-//! Source: zstd, contrib/seekable_format/zstd_seekable_compression_format.md, version 0.1.0.
+//! Source: zstd, `contrib/seekable_format/zstd_seekable_compression_format.md`, version 0.1.0.
 
 use crate::index::Frame;
 

@@ -2,6 +2,8 @@
 //!
 //! Source: packs/FORMAT.md, "SHA256SUMS"; GNU coreutils, `sha256sum`.
 
+use std::fmt::Write as _;
+
 use kojibox_signing::Digest;
 
 use crate::source::Section;
@@ -13,10 +15,10 @@ pub fn to_text<'a>(files: impl IntoIterator<Item = (&'a Section, &'a str, Digest
         .map(|(section, name, digest)| (format!("{}/{name}", section.folder()), digest))
         .collect();
     lines.sort();
-    lines
-        .iter()
-        .map(|(path, digest)| format!("{digest}  {path}\n"))
-        .collect()
+    lines.iter().fold(String::new(), |mut out, (path, digest)| {
+        writeln!(out, "{digest}  {path}").expect("a string takes every text");
+        out
+    })
 }
 
 /// The text is no list of the format.

@@ -100,7 +100,7 @@ pub struct Manifest {
     pub delta: Option<Vec<DeltaRef>>,
     /// `SHA256SUMS` for plain tools.
     pub sums: DataFile,
-    /// CycloneDX SBOM.
+    /// `CycloneDX` SBOM.
     pub sbom: DataFile,
     /// Unsigned in-toto statement.
     pub provenance: DataFile,

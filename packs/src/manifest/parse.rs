@@ -1,6 +1,6 @@
 //! Owns the way from verified bytes to a [`Manifest`], and the one form that is ever signed.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use kojibox_signing::Document;
 use serde::{
@@ -17,6 +17,8 @@ const SCHEMA: &str = "kojibox.pack/";
 const MAJOR: u32 = 1;
 /// Minor version that is written; later ones are read where they allow it.
 pub const MINOR: u32 = 0;
+/// Minor versions whose every key is known here, so that their bytes have one form.
+const KNOWN: RangeInclusive<u32> = 0..=MINOR;
 /// Bytes of the longest string.
 const MAX_TEXT: usize = 16 << 10;
 
@@ -80,7 +82,7 @@ impl Document for Manifest {
         let head: Head = serde_json::from_slice(bytes)?;
         let minor = head.minor()?;
         let manifest: Self = serde_json::from_slice(bytes)?;
-        if minor <= MINOR {
+        if KNOWN.contains(&minor) {
             canonical(bytes, &manifest.to_canonical_json())?;
         }
         manifest.check_limits()?;
@@ -135,6 +137,7 @@ impl Head {
 }
 
 /// Any JSON that no two readers could read differently: no key twice, no fractions, no huge strings.
+#[derive(Clone, Copy)]
 struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
@@ -198,11 +201,3 @@ impl<'de> Visitor<'de> for Strict {
         Ok(self)
     }
 }
-
-impl Clone for Strict {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl Copy for Strict {}

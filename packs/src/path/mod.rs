@@ -247,7 +247,7 @@ impl std::str::FromStr for PackPath {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_DEPTH, MAX_PATH, PackPath, PathReason};
+    use super::{MAX_DEPTH, PackPath, PathReason};
 
     #[test]
     fn names_that_work_everywhere_are_taken() {
@@ -320,7 +320,6 @@ mod tests {
         assert_eq!(reason(&"a".repeat(256)), R::LongSegment(256));
         assert_eq!(reason(&vec!["a"; MAX_DEPTH + 1].join("/")), R::Deep(MAX_DEPTH + 1));
         assert_eq!(reason(&"ab/".repeat(400)), R::Long(1200));
-        assert!(MAX_PATH < 1200);
     }
 
     #[test]

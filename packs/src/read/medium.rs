@@ -4,7 +4,7 @@
 //! every frame is compared with its signed hash anyway.
 
 use std::{
-    io::{self, Read, Seek as _, SeekFrom},
+    io::{self, Seek as _, SeekFrom},
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -16,6 +16,7 @@ use kojibox_signing::{Digest, Hasher};
 use super::error::{Damage, ReadError};
 use crate::{
     Progress,
+    fill::fill,
     index::Index,
     manifest::BlobRef,
     names,
@@ -219,9 +220,11 @@ impl MediumReader<'_> {
                 &mut open.insert((part.start, file, at)).1
             }
         };
-        out.clear();
-        out.reserve_exact(usize::try_from(len).expect("at most a frame or 1 MiB is read at once"));
-        let got = file.take(len).read_to_end(out)? as u64;
+        out.resize(
+            usize::try_from(len).expect("at most a frame or 1 MiB is read at once"),
+            0,
+        );
+        let got = fill(file, out)? as u64;
         if got < len {
             return Err(Stop::Short(got));
         }

@@ -132,7 +132,8 @@ impl Shared<'_> {
             }
             let start = self.frame(batch[0]).comp_off;
             let len = batch.iter().map(|n| self.frame(*n).comp_len).sum();
-            let mut bytes = Vec::new();
+            // Zeroed memory as the system gives it costs nothing until it is written to.
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
             if let Err(error) = reader.read(start, len, &mut bytes) {
                 // Whoever does not listen any more has failed before.
                 return drop(done.send((turn, Err(error))));

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     Progress,
-    header::{self, BLOCK},
+    fill::fill,
+    header,
     index::{Entry, Frame, IndexText},
     limits,
     path::PackPath,
@@ -119,8 +120,7 @@ impl<'a> Framer<'a> {
         let mut unit = header::header(&entry, self.mtime);
         let header_len = unit.len() as u64;
         unit.append(&mut data);
-        let padding = usize::try_from(header::padding(source.size)).expect("less than a block");
-        unit.resize(unit.len() + padding, 0);
+        unit.extend_from_slice(header::zeros(header::padding(source.size)));
         let at = self.unit(&unit)?;
         if let Entry::File { raw_off, size, .. } = &mut entry
             && *size > 0
@@ -193,8 +193,7 @@ impl<'a> Framer<'a> {
             let path = source.path.to_string();
             return Err(WriteError::Changed { path });
         }
-        let padding = usize::try_from(header::padding(source.size)).expect("less than a block");
-        self.unit(&[0; BLOCK as usize][..padding])?;
+        self.unit(header::zeros(header::padding(source.size)))?;
         self.file(source.entry(sha256, raw_off));
         Ok(())
     }
@@ -284,7 +283,7 @@ impl<'a> Framer<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<WrittenBlob, WriteError> {
-        self.unit(&[0; header::TRAILER as usize])?;
+        self.unit(header::zeros(header::TRAILER))?;
         self.close()?;
         while self.take()? {}
         self.sink.write(&seek::table(&self.frames))?;
@@ -316,9 +315,8 @@ impl Source<'_> {
 
     /// Reads exactly `len` bytes into `out`.
     fn fill(&self, file: &mut dyn Read, out: &mut Vec<u8>, len: u64) -> Result<(), WriteError> {
-        out.clear();
-        out.reserve_exact(usize::try_from(len).expect("at most one frame is read at once"));
-        let got = file.take(len).read_to_end(out).map_err(|e| self.input(e))? as u64;
+        out.resize(usize::try_from(len).expect("at most one frame is read at once"), 0);
+        let got = fill(file, out).map_err(|e| self.input(e))? as u64;
         if got < len {
             Err(self.size(format!("{got} bytes before the end of a piece of {len} bytes")))
         } else {

@@ -205,7 +205,7 @@ pub(crate) struct Seen {
     pub(crate) entries: BTreeMap<String, What>,
     pub(crate) calls: usize,
     /// Paths that are skipped.
-    pub(crate) skip: Vec<String>,
+    skip: Vec<String>,
     open: Option<(String, u32, u64, Vec<u8>)>,
 }
 
@@ -217,6 +217,14 @@ pub(crate) enum What {
 }
 
 impl Seen {
+    /// Does not want what is at these paths.
+    pub(crate) fn skipping(skip: Vec<String>) -> Self {
+        Self {
+            skip,
+            ..Self::default()
+        }
+    }
+
     /// What `entries` should give.
     pub(crate) fn expected(entries: &[InputEntry]) -> BTreeMap<String, What> {
         use kojibox_packs::write::InputKind;

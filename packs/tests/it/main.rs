@@ -1,4 +1,24 @@
 //! The format from outside: what is written can be read, by Kojibox and by stock tools, and nothing else can.
 
+#[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod forged;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
+mod medium;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod roundtrip;
+#[cfg(test)]
+mod single_file;
+#[cfg(test)]
+mod writing;
