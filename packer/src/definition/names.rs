@@ -76,14 +76,13 @@ pub(super) fn package(kind: &str, text: &str) -> Result<(), String> {
     if fine && text.len() <= 214 {
         return Ok(());
     }
-    Err(format!("`{text}` is no name of {} package", article(kind)))
-}
-
-fn article(kind: &str) -> String {
-    match kind {
-        "npm" => "an npm".to_owned(),
-        other => format!("a {other}"),
-    }
+    let what = match kind {
+        "npm" => "an npm package",
+        "pypi" => "a Python project",
+        "deb" => "a Debian package",
+        _ => "a crate",
+    };
+    Err(format!("`{text}` is no name of {what}"))
 }
 
 /// One exact upstream version: no range, no tag such as `latest`.

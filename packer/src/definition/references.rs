@@ -137,19 +137,23 @@ fn check_pins(declared: &Declared, notes: &Notes) {
 
 /// Finds circles among components and among services; each is told once, where it closes.
 fn check_circles(declared: &Declared, notes: &Notes) {
-    let components = declared
-        .components
-        .iter()
-        .map(|c| (c.id.value.as_str(), c.requires.iter().collect()));
-    circles("component", components.collect(), notes);
-    let services = declared.services.iter().map(|s| {
-        let needs = s.needs.iter().map(|(other, _)| other).collect();
-        (s.id.value.as_str(), needs)
-    });
-    circles("service", services.collect(), notes);
+    let mut components: Graph<'_> = BTreeMap::new();
+    for component in &declared.components {
+        let edges = components.entry(&component.id.value).or_default();
+        edges.extend(&component.requires);
+    }
+    circles("component", &components, notes);
+    let mut services: Graph<'_> = BTreeMap::new();
+    for service in &declared.services {
+        let edges = services.entry(&service.id.value).or_default();
+        edges.extend(service.needs.iter().map(|(other, _)| other));
+    }
+    circles("service", &services, notes);
 }
 
-fn circles(what: &str, graph: BTreeMap<&str, Vec<&Located<String>>>, notes: &Notes) {
+type Graph<'d> = BTreeMap<&'d str, Vec<&'d Located<String>>>;
+
+fn circles(what: &str, graph: &Graph<'_>, notes: &Notes) {
     let mut done = BTreeSet::new();
     for start in graph.keys() {
         // The way down to the current node, each with the next edge to follow.

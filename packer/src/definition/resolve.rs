@@ -25,10 +25,12 @@ pub(super) fn resolve(
         .filter(|c| c.is_for(target))
         .map(|c| c.id.value.as_str())
         .collect();
+    // A component that nobody declares is a mistake of its own.
+    let left_out = |id: &str| !here.contains(id) && declared.components.iter().any(|c| c.id.value == id);
     let services: Vec<&RawService> = declared
         .services
         .iter()
-        .filter(|s| s.targets.includes(target) && here.contains(s.component.value.as_str()))
+        .filter(|s| s.targets.includes(target) && !left_out(&s.component.value))
         .collect();
     check_left_out(declared, &here, &services, target, notes);
     let running: BTreeSet<&str> = services.iter().map(|s| s.id.value.as_str()).collect();

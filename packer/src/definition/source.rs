@@ -17,6 +17,22 @@ use super::{
 /// The kinds of sources, as their keys are written.
 const KINDS: [&str; 6] = ["path", "url", "npm", "pypi", "deb", "crate"];
 
+/// Keys that only some kinds have.
+const KEYS: [(&str, &[&str]); 12] = [
+    ("closure", &["deb"]),
+    ("default-features", &["crate"]),
+    ("features", &["crate"]),
+    ("mirrors", &["url"]),
+    ("python", &["pypi"]),
+    ("roots", &["deb"]),
+    ("sha256", &["url"]),
+    ("signature", &["url"]),
+    ("tree", &["npm"]),
+    ("unpack", &["url"]),
+    ("version", &["npm", "pypi", "deb", "crate"]),
+    ("with", &["npm"]),
+];
+
 /// The sources of one component.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
@@ -138,6 +154,15 @@ impl Sources {
     }
 }
 
+/// A version of Python as tags have it: it becomes part of an argument.
+fn python_version(text: &str) -> Result<String, String> {
+    let number = |s: &str| !s.is_empty() && s.len() <= 3 && s.bytes().all(|b| b.is_ascii_digit());
+    match text.split_once('.') {
+        Some((major, minor)) if number(major) && number(minor) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no version of Python such as `3.11`")),
+    }
+}
+
 fn kinds() -> String {
     KINDS.map(|k| format!("`{k}`")).join(", ")
 }
@@ -197,39 +222,45 @@ impl RawSource {
             }
         };
         let source = Self::read_kind(&table, kind, base);
+        for (key, kinds) in KEYS.into_iter().filter(|(_, kinds)| !kinds.contains(&kind)) {
+            if let Some(v) = table.get(key) {
+                let kinds = kinds.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+                table.notes.add(
+                    v.key_at,
+                    format!("`{key}` belongs to a source of kind {kinds}, this one is `{kind}`"),
+                );
+            }
+        }
         table.finish();
         source
     }
 
     fn read_kind(table: &Table<'_>, kind: &'static str, base: &std::path::Path) -> Option<Self> {
         let steps = RawSteps::read(table);
-        let is = |wanted: &[&str]| wanted.contains(&kind);
+        let is = |key: &str| KEYS.iter().any(|(k, kinds)| *k == key && kinds.contains(&kind));
         let flag = |key| table.flag(key).is_some_and(|f| f.value);
-        // Keys of another kind are not asked for, so `finish` calls them unknown here.
         let source = Self {
             at: table.at,
             base: base.to_owned(),
             kind,
             name: table.text(kind)?,
-            version: is(&["npm", "pypi", "deb", "crate"])
-                .then(|| table.text("version"))
-                .flatten(),
-            mirrors: is(&["url"]).then(|| table.texts("mirrors")).unwrap_or_default(),
-            sha256: is(&["url"])
+            version: is("version").then(|| table.text("version")).flatten(),
+            mirrors: is("mirrors").then(|| table.texts("mirrors")).unwrap_or_default(),
+            sha256: is("sha256")
                 .then(|| table.parsed("sha256", str::parse))
                 .flatten()
                 .map(|d| d.value),
-            unpack: !is(&["url"]) || table.flag("unpack").is_none_or(|u| u.value),
-            tree: is(&["npm"]) && flag("tree"),
-            with: is(&["npm"]).then(|| table.text_map("with")).unwrap_or_default(),
-            python: is(&["pypi"]).then(|| table.text("python")).flatten(),
-            closure: is(&["deb"]) && flag("closure"),
-            roots: is(&["deb"]).then(|| table.texts("roots")).unwrap_or_default(),
-            features: is(&["crate"]).then(|| table.texts("features")).unwrap_or_default(),
-            default_features: !is(&["crate"]) || table.flag("default-features").is_none_or(|f| f.value),
+            unpack: !is("unpack") || table.flag("unpack").is_none_or(|u| u.value),
+            tree: is("tree") && flag("tree"),
+            with: is("with").then(|| table.text_map("with")).unwrap_or_default(),
+            python: is("python").then(|| table.parsed("python", python_version)).flatten(),
+            closure: is("closure") && flag("closure"),
+            roots: is("roots").then(|| table.texts("roots")).unwrap_or_default(),
+            features: is("features").then(|| table.texts("features")).unwrap_or_default(),
+            default_features: !is("default-features") || table.flag("default-features").is_none_or(|f| f.value),
             steps,
         };
-        if is(&["url"])
+        if is("signature")
             && let Some(v) = table.get("signature")
         {
             let message = "`signature` of a download is not checked by this version; pin the bytes with `sha256`";

@@ -45,7 +45,7 @@ pub enum SourceError {
         what: String,
     },
     /// No mirror gave the bytes.
-    #[error("could not fetch `{url}` after {tries} tries")]
+    #[error("could not fetch `{url}` in {tries} {}", if *tries == 1 { "try" } else { "tries" })]
     Unreachable {
         /// The last address that was tried.
         url: String,

@@ -1,6 +1,8 @@
 //! Integration tests of the packer, all in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a fixture that fails is a failed test")]
 
+mod definition;
 mod keys;
+mod sources;
 mod stock;
 mod trust;

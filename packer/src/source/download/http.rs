@@ -77,15 +77,33 @@ fn receive(job: &Job<'_>, response: Response<Body>, partial: &mut Partial) -> Re
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == std::io::ErrorKind::TimedOut || is_timeout(&e) => return Err(Failure::Slow),
-            Err(e) => return Err(Failure::Again(e.into())),
+            Err(source) => {
+                let got = partial.len;
+                return Err(Failure::Again(Box::new(BrokenOff { got, end, source })));
+            }
         }
     }
     match end {
-        Some(end) if partial.len < end => Err(Failure::Again(
-            format!("the answer ended after {} of {end} bytes", partial.len).into(),
-        )),
+        Some(end) if partial.len < end => {
+            let source = std::io::ErrorKind::UnexpectedEof.into();
+            let got = partial.len;
+            Err(Failure::Again(Box::new(BrokenOff {
+                got,
+                end: Some(end),
+                source,
+            })))
+        }
         _ => Ok(()),
     }
+}
+
+/// An answer that ended too early.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off after {got} of {} bytes", end.map_or_else(|| "unknown".to_owned(), |e| e.to_string()))]
+struct BrokenOff {
+    got: u64,
+    end: Option<u64>,
+    source: std::io::Error,
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {

@@ -1,0 +1,10 @@
+//! Owns the tests of sources: downloads against a server of their own, archives made here, clients that are scripts.
+
+mod archives;
+#[cfg(unix)]
+mod clients;
+mod commands;
+mod desk;
+mod downloads;
+mod network;
+mod server;

