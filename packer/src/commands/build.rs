@@ -10,8 +10,8 @@ use kojibox_console::{Exit, Outcome, Ui};
 use kojibox_packs::Target;
 
 use super::sources::SourceArgs;
-pub(crate) use run::{Watch, own_folder};
 use crate::assemble::{Effort, Preset};
+pub(crate) use run::{Watch, own_folder};
 
 /// Build packs and place them, signed, in a depot
 ///

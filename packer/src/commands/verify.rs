@@ -40,7 +40,12 @@ impl Args {
             source,
         };
         let source = source::open(&place).map_err(failed)?;
-        let named = self.trust.as_deref().map(TrustChain::load).transpose()?.map(|c| Chain::from(&c));
+        let named = self
+            .trust
+            .as_deref()
+            .map(TrustChain::load)
+            .transpose()?
+            .map(|c| Chain::from(&c));
         let trust = Trust::of(&*source, named.as_ref())?;
         let mut manifests = source.manifests().map_err(failed)?;
         manifests.retain(|name| only.as_ref().is_none_or(|only| name == only));
@@ -48,7 +53,10 @@ impl Args {
             let error = format!("there is no pack in `{}`", self.place.display());
             return Err(Report::new(Exit::MediumMissing, error));
         }
-        let threads = self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+        let threads = self.threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, usize::from),
+            usize::from,
+        );
         let mut verifier = Verifier::new(Arc::clone(&source), &trust, threads, interrupt::flag());
         let (verdicts, refused) = verify_all(ui, &mut verifier, &manifests)?;
         tell(ui, &trust, &verdicts, &refused);
@@ -63,12 +71,19 @@ impl Args {
 
     /// A manifest's depot is the folder above `packs/`.
     fn place_and_manifest(&self) -> (PathBuf, Option<String>) {
-        let name = self.place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self
+            .place
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if !name.ends_with(names::MANIFEST) {
             return (self.place.clone(), None);
         }
         let depot = self.place.parent().and_then(|p| p.parent());
-        let depot = depot.filter(|d| !d.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        let depot = depot
+            .filter(|d| !d.as_os_str().is_empty())
+            .unwrap_or(std::path::Path::new("."));
         (depot.to_owned(), Some(name))
     }
 }
@@ -85,7 +100,11 @@ fn verify_all(ui: &Ui, verifier: &mut Verifier<'_>, manifests: &[String]) -> Out
             Err(e) => refused.push((name.clone(), e)),
         }
     }
-    let total = opened.iter().flat_map(|p| &p.manifest.components).map(|c| c.blob.size).sum();
+    let total = opened
+        .iter()
+        .flat_map(|p| &p.manifest.components)
+        .map(|c| c.blob.size)
+        .sum();
     let phase = ui.bytes("verifying", Some(total));
     for parcel in opened {
         let name = parcel.name.clone();
@@ -124,10 +143,13 @@ fn tell(ui: &Ui, trust: &Trust, verdicts: &[Verdict], refused: &[(String, Refuse
         let (m, chain) = (&v.parcel.manifest, &v.parcel.chain);
         let keys: Vec<_> = m.keys().iter().map(|k| k.short()).collect();
         ui.answer(&format!(
-            "{}: good, {} in {} components, signed by {} ({} of {} needed), manifest sha256 {}",
+            "{}: good, {} in {}, signed by {} ({} of {} needed), manifest sha256 {}",
             v.parcel.title(),
             bytes(v.size),
-            m.components.len(),
+            match m.components.len() {
+                1 => "one component".to_owned(),
+                n => format!("{n} components"),
+            },
             keys.join(", "),
             keys.len(),
             chain.newest().pack_ring().threshold(),
@@ -147,7 +169,9 @@ fn tell(ui: &Ui, trust: &Trust, verdicts: &[Verdict], refused: &[(String, Refuse
 /// Reports every refusal; the first decides the exit code.
 fn end(ui: &Ui, refused: Vec<(String, Refused)>) -> Outcome {
     let mut refused = refused.into_iter();
-    let Some((_, first)) = refused.next() else { return Ok(Exit::Done) };
+    let Some((_, first)) = refused.next() else {
+        return Ok(Exit::Done);
+    };
     for (_, other) in refused {
         ui.report(&other.into());
     }

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use kojibox_console::{Exit, Report};
 use kojibox_packs::{
     Target,
     manifest::Manifest,
@@ -13,6 +14,8 @@ use kojibox_packs::{
     source::{self, BlobSource, Section, SourceError},
 };
 use kojibox_signing::Document as _;
+
+use super::refused::of_kind;
 
 /// How a person names a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +128,33 @@ impl Others {
         match self.0.len() {
             0 => "no pack is there".to_owned(),
             _ => format!("packs there: {}", self.0.join(", ")),
+        }
+    }
+}
+
+impl FindError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Source { source, .. } => of_kind(source.kind()),
+            Self::Manifest { .. } => Exit::Malformed,
+            Self::Absent { .. } => Exit::MediumMissing,
+            Self::NoDepot { .. } | Self::Several { .. } => Exit::Usage,
+        }
+    }
+}
+
+impl From<FindError> for Report {
+    fn from(error: FindError) -> Self {
+        let exit = error.exit();
+        let hint = match &error {
+            FindError::NoDepot { .. } => Some("name it with `--depot DIR`"),
+            FindError::Several { .. } => Some("choose one with `--target TARGET`"),
+            _ => None,
+        };
+        let report = Self::new(exit, error);
+        match hint {
+            Some(hint) => report.hint(hint),
+            None => report,
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Owns [`Parcel`]: a pack whose signatures were verified, with every file it consists of, ready to be checked or copied.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use kojibox_packs::{
     limits,
-    manifest::{Component, DataFile, Manifest},
+    manifest::{BlobRef, Component, DataFile, Manifest},
     names,
     source::{BlobSource, Section, SourceError},
 };
 use kojibox_signing::{Digest, Namespace, Signed, Verified};
 
-use super::{Chain, Mismatch, Refused};
+use super::{Chain, Mismatch, Parts, PartsError, Refused};
 
 /// Longest signature file that is looked at.
 const MAX_SIGNATURE: u64 = 16 << 10;
@@ -132,7 +132,10 @@ impl Parcel {
 
     /// `name version for target`.
     pub fn title(&self) -> String {
-        format!("{} {} for {}", self.manifest.pack, self.manifest.version, self.manifest.target)
+        format!(
+            "{} {} for {}",
+            self.manifest.pack, self.manifest.version, self.manifest.target
+        )
     }
 
     /// The documents beside the manifest, in the order of the format.
@@ -163,14 +166,37 @@ impl Parcel {
         Ok(bytes)
     }
 
-    pub(super) fn missing(&self, path: PathBuf) -> Refused {
+    /// Finds the parts of a blob.
+    pub(crate) fn parts(&self, blob: &BlobRef) -> Result<Parts, Refused> {
+        Parts::find(&*self.source, &blob.name, blob.size).map_err(|e| match e {
+            PartsError::Missing(path) => self.missing(path),
+            PartsError::Source(path, source) => Refused::Source { path, source },
+        })
+    }
+
+    /// Compares what was read of a blob with what is signed.
+    pub(crate) fn check_blob(&self, blob: &BlobRef, (got, size): (Digest, u64)) -> Result<(), Refused> {
+        let path = self.source.locate(&Section::Blobs, &blob.name);
+        self.compare(path, got, size, &blob.sha256, blob.size)
+    }
+
+    /// Wraps a failure to read a blob.
+    pub(crate) fn unreadable(&self, blob: &BlobRef, source: io::Error) -> Refused {
+        let path = self.source.locate(&Section::Blobs, &blob.name);
+        Refused::Source {
+            path: path.clone(),
+            source: SourceError::Io { path, source },
+        }
+    }
+
+    fn missing(&self, path: PathBuf) -> Refused {
         Refused::Missing {
             pack: self.name.clone(),
             path,
         }
     }
 
-    pub(super) fn compare(
+    fn compare(
         &self,
         path: PathBuf,
         got: Digest,

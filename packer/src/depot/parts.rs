@@ -51,11 +51,6 @@ impl Parts {
         Ok(Self { files })
     }
 
-    /// Bytes of all parts.
-    pub(crate) fn size(&self) -> u64 {
-        self.files.iter().map(|(_, size)| size).sum()
-    }
-
     /// Reads all parts, one after the other.
     pub(crate) fn open<'a>(&'a self, source: &'a dyn BlobSource) -> PartsReader<'a> {
         PartsReader {
@@ -95,7 +90,9 @@ impl Read for PartsReader<'_> {
                     result => return result,
                 }
             }
-            let Some((name, _)) = self.names.next() else { return Ok(0) };
+            let Some((name, _)) = self.names.next() else {
+                return Ok(0);
+            };
             let file = self.source.open(&Section::Blobs, name).map_err(io::Error::other)?;
             self.current = Some(file.ok_or(io::ErrorKind::NotFound)?);
         }

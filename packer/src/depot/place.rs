@@ -116,11 +116,6 @@ impl Pending {
             .expect("a pending file is open until it is published")
     }
 
-    /// Where it lies while it is written.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes `bytes` at the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), PlaceError> {
         let result = self.file().write_all(bytes);

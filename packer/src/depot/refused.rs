@@ -128,10 +128,12 @@ impl Refused {
     fn hint(&self) -> Option<&'static str> {
         match (self, self.exit()) {
             (Self::NoTrust { .. }, _) => Some("name the publisher's trust root with `--trust ROOT.json`"),
-            (Self::Fork { .. }, _) => Some("ask the publisher which root is theirs; compare the fingerprints that `kojibox-packer trust show` prints"),
-            (Self::Manifest { .. }, Exit::Refused) => {
-                Some("ask the publisher which keys sign, then compare with `kojibox-packer trust show`; add missing signatures with `kojibox-packer sign`")
-            }
+            (Self::Fork { .. }, _) => Some(
+                "ask the publisher which root is theirs; compare the fingerprints that `kojibox-packer trust show` prints",
+            ),
+            (Self::Manifest { .. }, Exit::Refused) => Some(
+                "ask the publisher which keys sign, then compare with `kojibox-packer trust show`; add missing signatures with `kojibox-packer sign`",
+            ),
             (_, Exit::Damaged) => Some("copy it again from where it came from, or build it again"),
             (_, Exit::MediumMissing) => Some("copy the missing file, or build the pack again"),
             (_, Exit::FormatTooNew) => Some("take a newer kojibox-packer"),

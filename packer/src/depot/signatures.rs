@@ -27,7 +27,9 @@ pub(crate) fn settle(packs: &Path, manifest: &str, bytes: &[u8], ring: &Keyring)
     for entry in fs::read_dir(packs).map_err(io_error("list", packs))? {
         let path = entry.map_err(io_error("list", packs))?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let Some(namespace) = namespace_of(name, manifest) else { continue };
+        let Some(namespace) = namespace_of(name, manifest) else {
+            continue;
+        };
         let file = fs::read(&path).map_err(io_error("read", &path))?;
         match SshSig::parse(&file).ok().filter(|s| s.verify(namespace, bytes).is_ok()) {
             Some(s) if namespace == Namespace::Pack && ring.get(&s.public_key().key_id()).is_some() => valid += 1,
@@ -40,7 +42,10 @@ pub(crate) fn settle(packs: &Path, manifest: &str, bytes: &[u8], ring: &Keyring)
 
 /// What a file of `packs/` signs, if it is a signature of `manifest`.
 fn namespace_of(name: &str, manifest: &str) -> Option<Namespace> {
-    let key = name.strip_prefix(manifest)?.strip_prefix('.')?.strip_suffix(".sshsig")?;
+    let key = name
+        .strip_prefix(manifest)?
+        .strip_prefix('.')?
+        .strip_suffix(".sshsig")?;
     match key.strip_suffix(".approval") {
         Some(key) if names::is_hex16(key) => Some(Namespace::Approval),
         None if names::is_hex16(key) => Some(Namespace::Pack),

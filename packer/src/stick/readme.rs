@@ -4,6 +4,76 @@
 
 use std::fmt::Write as _;
 
+use super::{installer::Installer, plan::Blob};
+use crate::depot::{Chain, Parcel};
+
+/// Name of the text where somebody else's `README.txt` is.
+pub(super) const OTHER_NAME: &str = "README-KOJIBOX.txt";
+const FIRST_LINE: &str = "WHAT THIS IS";
+
+/// True if this program wrote the text.
+pub(super) fn is_ours(text: &[u8]) -> bool {
+    text.starts_with(FIRST_LINE.as_bytes())
+}
+
+/// The text for a stick.
+pub(super) fn of(parcels: &[Parcel], publishers: &[Chain], installers: &[Installer], blobs: &[Blob]) -> String {
+    let mut names: Vec<_> = installers.iter().map(|i| i.name.clone()).collect();
+    names.sort();
+    text(&Facts {
+        packs: parcels.iter().map(|p| pack(p, blobs)).collect(),
+        trusted: installers.iter().all(|i| i.trusted),
+        installers: names,
+        publishers: publishers.iter().map(publisher).collect(),
+    })
+}
+
+fn pack(parcel: &Parcel, blobs: &[Blob]) -> PackFacts {
+    let m = &parcel.manifest;
+    let title = m.title.get("en").or_else(|| m.title.values().next());
+    let counted = |name: &str| {
+        m.keys()
+            .iter()
+            .any(|k| name.ends_with(&format!("{}.sshsig", k.short())))
+    };
+    let signature = parcel.signatures.iter().find(|(name, _)| counted(name));
+    let largest = m.components.iter().max_by_key(|c| c.blob.size);
+    let mine = |b: &&Blob| b.cut_anew && m.components.iter().any(|c| c.blob == b.component.blob);
+    PackFacts {
+        title: title.unwrap_or(&m.pack).clone(),
+        name: m.pack.clone(),
+        version: m.version.clone(),
+        target: m.target.clone(),
+        manifest: parcel.name.clone(),
+        signature: signature.map(|(name, _)| name.clone()).unwrap_or_default(),
+        sums: m.sums.name.clone(),
+        blob: largest.map(|c| c.blob.name.clone()).unwrap_or_default(),
+        root16: parcel.chain.root16(),
+        resplit: blobs.iter().filter(mine).map(resplit).collect(),
+    }
+}
+
+fn resplit(blob: &Blob) -> Resplit {
+    let stated = &blob.component.blob;
+    Resplit {
+        blob: stated.name.clone(),
+        sha256: stated.sha256.to_string(),
+    }
+}
+
+fn publisher(chain: &Chain) -> Publisher {
+    let ring = chain.newest().pack_ring();
+    Publisher {
+        root16: chain.root16(),
+        root_fingerprint: chain.fingerprint(),
+        threshold: ring.threshold(),
+        keys: ring
+            .keys()
+            .map(|(_, key)| (key.to_openssh(""), key.fingerprint()))
+            .collect(),
+    }
+}
+
 /// What the text speaks of.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -59,13 +129,17 @@ pub(super) struct Publisher {
 /// The text.
 pub(super) fn text(facts: &Facts) -> String {
     let mut out = String::new();
-    heading(&mut out, "WHAT THIS IS");
+    heading(&mut out, FIRST_LINE);
     out.push_str(
         "Packs of software that install without internet and without administrator\n\
          rights. The installer only reads from this medium; nothing here is changed.\n\n",
     );
     for pack in &facts.packs {
-        let _ = writeln!(out, "  {}  {} {} for {}", pack.title, pack.name, pack.version, pack.target);
+        let _ = writeln!(
+            out,
+            "  {}  {} {} for {}",
+            pack.title, pack.name, pack.version, pack.target
+        );
     }
     install(&mut out, facts);
     publishers(&mut out, facts);
@@ -121,7 +195,11 @@ fn publishers(out: &mut String, facts: &Facts) {
          fingerprints with what the publisher told you by another way.\n",
     );
     for p in &facts.publishers {
-        let _ = writeln!(out, "\n  trust root (trust/{}/1.root.json)\n      {}", p.root16, p.root_fingerprint);
+        let _ = writeln!(
+            out,
+            "\n  trust root (trust/{}/1.root.json)\n      {}",
+            p.root16, p.root_fingerprint
+        );
         let _ = writeln!(out, "  pack keys, of which {} must sign", p.threshold);
         for (_, fingerprint) in &p.keys {
             let _ = writeln!(out, "      {fingerprint}");
@@ -208,7 +286,10 @@ mod tests {
                     sha256: "00".repeat(32),
                 }],
             }],
-            installers: vec!["install-linux-x86_64".to_owned(), "install-windows-x86_64.exe".to_owned()],
+            installers: vec![
+                "install-linux-x86_64".to_owned(),
+                "install-windows-x86_64.exe".to_owned(),
+            ],
             trusted: false,
             publishers: vec![Publisher {
                 root16: "fedcba9876543210".to_owned(),
