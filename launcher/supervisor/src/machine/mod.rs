@@ -199,6 +199,13 @@ impl Machine {
         &self.services
     }
 
+    /// Goes on counting starts where an earlier daemon ended.
+    pub fn count_from(&mut self, name: &str, generation: u64) {
+        if let Some(service) = self.services.get_mut(name) {
+            service.generation = service.generation.max(generation);
+        }
+    }
+
     /// True if no service has a process or is about to get one.
     pub fn is_quiet(&self) -> bool {
         self.services

@@ -1,0 +1,106 @@
+//! Owns `up` and `restart`: start, and stay until everything that was wanted serves or cannot.
+
+use kojibox_console::{Exit, Outcome, Report, Ui};
+use kojibox_supervisor::api::{Request, ServiceStatus, Status};
+
+use crate::{
+    Outside,
+    place::Place,
+    session::{self, Heard, Next, Teller},
+};
+
+/// A service that was wanted does not serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", names(.0))]
+struct NotReady(Vec<String>, #[source] Reasons);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Reasons(String);
+
+/// Starts `services` (all if empty) and waits.
+pub(crate) fn up(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
+    let request = Request::Up {
+        services: services.to_vec(),
+    };
+    start(place, outside, request, services, ui)
+}
+
+/// Starts `services` anew and waits.
+pub(crate) fn restart(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
+    let request = Request::Restart {
+        services: services.to_vec(),
+    };
+    start(place, outside, request, services, ui)
+}
+
+fn start(place: &Place, outside: &Outside, request: Request, services: &[String], ui: &Ui) -> Outcome {
+    let client = session::daemon(place, outside)?;
+    let mut teller = Teller::default();
+    let look = |status: &Status| {
+        teller.tell(ui, status, &[]);
+        let settled = wanted(status, services).all(|s| s.is_up() || s.is_stuck());
+        if settled { Next::Done } else { Next::Wait }
+    };
+    let interrupted = |times: u32| {
+        // What was begun is taken back; a second time, without grace.
+        let request = match times {
+            1 => Request::Down {
+                services: services.to_vec(),
+            },
+            _ => Request::Force,
+        };
+        ui.warn("Stopping what was started; press Ctrl-C again to force.");
+        match client.ask(request) {
+            Ok(_) if times < 3 => Next::Wait,
+            _ => Next::Done,
+        }
+    };
+    let heard = session::follow(&client, request, look, interrupted)?;
+    if heard.interrupts > 0 {
+        return Err(Report::new(Exit::Cancelled, "the start was cancelled").state(now(&heard.status)));
+    }
+    answer(&heard, services, ui)
+}
+
+fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item = &'a ServiceStatus> {
+    status.services.iter().filter(|s| services.is_empty() || services.contains(&s.name))
+}
+
+fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
+    if ui.is_json() {
+        ui.json(&heard.status);
+    }
+    let enabled = |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
+    let missing: Vec<&ServiceStatus> = wanted(&heard.status, services).filter(enabled).filter(|s| !s.is_up()).collect();
+    if missing.is_empty() && !heard.ended {
+        return Ok(Exit::Done);
+    }
+    if missing.is_empty() {
+        return Err(Report::new(Exit::NotReady, "the daemon ended while services started").hint("run `kojibox up` again"));
+    }
+    let reason = |s: &&ServiceStatus| {
+        let why = s.reason.as_deref().unwrap_or("it does not run");
+        format!("`{}` is {}: {why}", s.name, session::word(s.state))
+    };
+    let reasons: Vec<String> = missing.iter().map(reason).collect();
+    let names = missing.iter().map(|s| s.name.clone()).collect();
+    // A dependency's failure explains that of others, so the fix of a service that failed by itself comes first.
+    let own = missing.iter().find(|s| s.code != Some(kojibox_supervisor::machine::ReasonCode::Dependency));
+    let fix = own.or(missing.first()).and_then(|s| s.fix.clone());
+    let report = Report::new(Exit::NotReady, NotReady(names, Reasons(reasons.join("\n")))).state(now(&heard.status));
+    Err(match fix {
+        Some(fix) => report.hint(fix),
+        None => report,
+    })
+}
+
+fn names(names: &[String]) -> String {
+    let ticked: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+    format!("{} did not become ready", ticked.join(", "))
+}
+
+fn now(status: &Status) -> String {
+    let up = status.services.iter().filter(|s| s.is_up()).count();
+    format!("{up} of {} services run", status.services.len())
+}

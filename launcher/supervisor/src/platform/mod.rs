@@ -1,0 +1,64 @@
+//! Owns everything that differs between systems; selects the twin. All twins have equal signatures.
+//!
+//! `unix` or `windows`: sockets, private files, detached processes. `linux`, `macos` or `windows_group`: the processes
+//! of one service, who a process is, who listens on a port.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+mod windows_group;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{Keeper, boot_id, leftovers, listener, signal, start_token, tree};
+#[cfg(target_os = "macos")]
+pub(crate) use macos::{Keeper, boot_id, leftovers, listener, signal, start_token, tree};
+#[cfg(target_os = "linux")]
+use linux::sync_volume;
+#[cfg(target_os = "macos")]
+use macos::sync_volume;
+#[cfg(unix)]
+pub use unix::{close_inherited, replace_process};
+#[cfg(unix)]
+pub(crate) use unix::{
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, SYSTEM_PATH, connect, copy_link, detach, endpoint, inherit,
+    is_private, make_private_dir, new_private_file, on_terminate, program_name, reader, root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree,
+};
+#[cfg(windows)]
+pub use windows::{close_inherited, replace_process};
+#[cfg(windows)]
+pub(crate) use windows::{
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, SYSTEM_PATH, connect, copy_link, detach, endpoint, inherit,
+    is_private, make_private_dir, new_private_file, on_terminate, program_name, reader, root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree,
+};
+#[cfg(windows)]
+pub(crate) use windows_group::{Keeper, boot_id, leftovers, listener, signal, start_token, tree};
+
+/// Who listens on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// Nobody.
+    Nobody,
+    /// These processes of ours and of others; empty if they belong to someone whose processes we may not see.
+    By(Vec<Owner>),
+    /// This system does not say.
+    Unknown,
+}
+
+/// A process that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` (process {})", self.name, self.pid)
+    }
+}

@@ -1,0 +1,268 @@
+//! Owns what Linux and macOS share: sockets in a private directory, modes, sessions.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::fd::RawFd,
+    os::unix::{
+        fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        net::{UnixListener, UnixStream},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use kojibox_packs::manifest::{Span, Stop, StopStep};
+use kojibox_signing::Digest;
+use rustix::{io::FdFlags, process::Signal};
+
+/// A connection between two of our processes.
+pub(crate) type Stream = UnixStream;
+
+/// What a program file's name ends with.
+pub(crate) const EXE: &str = "";
+/// What a service is sent when it declares no stop recipe.
+pub(crate) const DEFAULT_SIGNAL: &str = "TERM";
+/// Variables that services may see.
+pub(crate) const ALLOWED_ENV: &[&str] = &["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TZ", "USER"];
+/// Where the system's own programs are.
+pub(crate) const SYSTEM_PATH: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+/// Errors of a start that will not go away: ENOEXEC, ENOENT, EACCES, ENOTDIR, ELOOP, EISDIR.
+pub(crate) const NOT_RUNNABLE: &[i32] = &[
+    rustix::io::Errno::NOEXEC.raw_os_error(),
+    rustix::io::Errno::NOENT.raw_os_error(),
+    rustix::io::Errno::ACCESS.raw_os_error(),
+    rustix::io::Errno::NOTDIR.raw_os_error(),
+    rustix::io::Errno::LOOP.raw_os_error(),
+    rustix::io::Errno::ISDIR.raw_os_error(),
+];
+
+/// What the system says where there is no IPv6.
+pub(crate) const NO_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+
+/// The stop recipe of this system; the default one if nothing is declared.
+pub(crate) fn stop_steps(stop: &Stop) -> Vec<StopStep> {
+    if stop.unix.is_empty() {
+        return vec![StopStep {
+            signal: Some(DEFAULT_SIGNAL.to_owned()),
+            run: None,
+            wait: Span::from_secs(10),
+        }];
+    }
+    stop.unix.clone()
+}
+
+/// Waits for connections at one endpoint.
+#[derive(Debug)]
+pub(crate) struct Listener(UnixListener);
+
+impl Listener {
+    /// Binds; a socket file that nobody answers at any more is replaced.
+    pub(crate) fn bind(endpoint: &Path) -> io::Result<Self> {
+        match UnixListener::bind(endpoint) {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(endpoint).is_err() => {
+                fs::remove_file(endpoint)?;
+                UnixListener::bind(endpoint).map(Self)
+            }
+            other => other.map(Self),
+        }
+    }
+
+    /// Waits for the next connection of the same user; others are dropped.
+    pub(crate) fn accept(&self) -> io::Result<Stream> {
+        loop {
+            let (stream, _) = self.0.accept()?;
+            let own = rustix::process::getuid().as_raw();
+            if super_peer(&stream).is_ok_and(|uid| uid == own || uid == 0) {
+                return Ok(stream);
+            }
+        }
+    }
+
+    /// Takes the socket file away.
+    pub(crate) fn remove(&self, endpoint: &Path) {
+        drop(fs::remove_file(endpoint));
+    }
+}
+
+/// The reading side of a connection.
+pub(crate) fn reader(stream: &Stream) -> Result<Stream, crate::wire::WireError> {
+    stream.try_clone().map_err(crate::wire::WireError::Broken)
+}
+
+/// Gives up reading and writing after `patience`.
+pub(crate) fn set_patience(stream: &Stream, patience: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))
+}
+
+#[cfg(target_os = "linux")]
+use super::linux::peer_uid as super_peer;
+#[cfg(target_os = "macos")]
+use super::macos::peer_uid as super_peer;
+
+/// Connects to an endpoint.
+pub(crate) fn connect(endpoint: &Path) -> io::Result<Stream> {
+    UnixStream::connect(endpoint)
+}
+
+/// Where `name` listens below a runtime directory.
+pub(crate) fn endpoint(dir: &Path, name: &str) -> PathBuf {
+    dir.join(name)
+}
+
+/// Makes or finds the private directory for sockets of the root with this key: below the user's own runtime directory
+/// if there is one, else below `/tmp`. It must belong to us and be closed to others.
+pub(crate) fn runtime_dir(key: &str) -> io::Result<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    let own = PathBuf::from(format!("/run/user/{uid}"));
+    let usable = fs::symlink_metadata(&own).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o077 == 0);
+    let dir = if usable {
+        own.join(format!("kojibox-{key}"))
+    } else {
+        PathBuf::from(format!("/tmp/kojibox-{uid}-{key}"))
+    };
+    make_private_dir(&dir)?;
+    Ok(dir)
+}
+
+/// Makes a directory that only we may enter, or checks that it is one.
+pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    let meta = fs::symlink_metadata(dir)?;
+    if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is not a directory of this user",
+        ));
+    }
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Makes a file that only we may read; it must not exist yet.
+pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// True if nobody else may read the file. False also where the file system keeps no modes.
+pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
+    let meta = fs::symlink_metadata(path)?;
+    Ok(meta.is_file() && meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 == 0)
+}
+
+/// Makes the names in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes everything below `dir` durable.
+pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
+    super::sync_volume(&File::open(dir)?, dir)
+}
+
+/// Copies a symbolic link as it is.
+pub(crate) fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(fs::read_link(from)?, to)
+}
+
+/// Names the directory itself, wherever it is moved to on its volume; a copy has another name.
+pub(crate) fn root_key(root: &Path) -> io::Result<String> {
+    let meta = fs::metadata(root)?;
+    Ok(Digest::of(format!("{}/{}", meta.dev(), meta.ino()).as_bytes()).short()[..8].to_owned())
+}
+
+/// Makes the command's process a session of its own, so that no terminal reaches it.
+#[expect(unsafe_code, reason = "`pre_exec` is the only way to call setsid between fork and exec")]
+pub(crate) fn detach(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe, and the closure touches no memory of the parent.
+    unsafe {
+        command.pre_exec(|| rustix::process::setsid().map(drop).map_err(io::Error::from));
+    }
+}
+
+/// Lets processes started from now on inherit `file`, and with it the lock on it.
+pub(crate) fn inherit(file: &File) -> io::Result<()> {
+    rustix::io::fcntl_setfd(file, FdFlags::empty()).map_err(io::Error::from)
+}
+
+/// Calls `act` whenever the system asks this process to end; it does not end by that.
+pub(crate) fn on_terminate(act: impl Fn() + Send + 'static) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut terminate, mut hangup, mut interrupt) = {
+        let _guard = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    let wait = async move {
+        loop {
+            tokio::select! {
+                Some(()) = terminate.recv() => act(),
+                Some(()) = interrupt.recv() => act(),
+                // A terminal that closes is no wish.
+                Some(()) = hangup.recv() => {}
+                else => return,
+            }
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    Ok(())
+}
+
+/// Becomes the command; returns only if that failed.
+pub fn replace_process(command: &mut Command) -> io::Error {
+    command.exec()
+}
+
+/// Closes what this process was given by its parent beyond input, output and errors: a process that stays must not hold
+/// open what belongs to the one that started it. To be called before anything is opened.
+#[expect(unsafe_code, reason = "nothing else closes a descriptor by its number")]
+pub fn close_inherited() {
+    let listed = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let open: Vec<RawFd> = listed.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|fd| *fd > 2).collect();
+    // The directory that was listed is closed by now, and still in the list.
+    for fd in open.into_iter().filter(|fd| fs::metadata(format!("/dev/fd/{fd}")).is_ok()) {
+        // SAFETY: the number is open, and the caller opened nothing yet, so it was inherited and nothing here owns it.
+        unsafe { rustix::io::close(fd) };
+    }
+}
+
+/// Path of the program that `name` means: a relative name without a separator is looked up by the system.
+pub(crate) fn program_name(name: &str) -> PathBuf {
+    PathBuf::from(name)
+}
+
+/// Signals by name, as stop recipes write them.
+pub(crate) fn named(signal: &str) -> io::Result<Signal> {
+    Ok(match signal.strip_prefix("SIG").unwrap_or(signal) {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "TERM" => Signal::TERM,
+        "KILL" => Signal::KILL,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        "ABRT" => Signal::ABORT,
+        "ALRM" => Signal::ALARM,
+        "CONT" => Signal::CONT,
+        "WINCH" => Signal::WINCH,
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("`{signal}` is not a signal name such as `TERM` or `INT`"),
+            ));
+        }
+    })
+}
