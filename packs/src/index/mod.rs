@@ -6,6 +6,8 @@
 //! Source: packs/FORMAT.md, "Index".
 
 mod entry;
+mod error;
+mod fields;
 mod parse;
 mod text;
 
@@ -14,7 +16,7 @@ use std::io::BufReader;
 use kojibox_signing::{Digest, Document};
 
 pub use entry::{Entry, Frame};
-pub use parse::{IndexError, LineError};
+pub use error::{IndexError, LineError};
 pub use text::{Facts, IndexText, to_text, tree_sha256};
 
 use crate::{frame, limits};

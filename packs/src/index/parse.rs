@@ -4,97 +4,11 @@ use std::io::{self, BufRead};
 
 use kojibox_signing::Digest;
 
-use super::{Entry, Facts, Frame, Index, entry};
-use crate::{
-    frame::{self, FrameError},
-    header, limits,
-    path::{PackPath, PathError, Tree, TreeError},
+use super::{
+    Entry, Facts, Frame, Index, IndexError, LineError, entry,
+    fields::{Fields, follows, range},
 };
-
-/// Why bytes are no index.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// Not one frame of the format.
-    #[error("the index is not one zstd frame of the format")]
-    Frame(#[from] FrameError),
-    /// Over the limit.
-    #[error("the index has {0} decoded bytes, at most {most} bytes are read", most = limits::INDEX_RAW)]
-    Long(u64),
-    /// It could not be decoded.
-    #[error("the index does not decode")]
-    Decode(#[source] io::Error),
-    /// Of a later version of the format.
-    #[error("the index is of version {0}, this program reads version 1")]
-    TooNew(u64),
-    /// A line breaks the format.
-    #[error("line {line} of the index breaks the format")]
-    Line {
-        /// Counted from 1.
-        line: u64,
-        /// Which rule.
-        #[source]
-        source: LineError,
-    },
-}
-
-/// Why a line does not belong where it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LineError {
-    /// Not UTF-8, too long, or without a line break.
-    #[error("it is no line of at most {} bytes of UTF-8", limits::INDEX_LINE)]
-    Text,
-    /// Not the record that must come here, or with another number of fields.
-    #[error("expected {0}")]
-    Expected(&'static str),
-    /// Not a number in its one form.
-    #[error("`{}` is no number in its shortest form", crate::path::shorten(.0))]
-    Number(String),
-    /// A number that does not follow from what came before.
-    #[error("{what} is {got}, expected {expected}")]
-    Follows {
-        /// Which number.
-        what: &'static str,
-        /// As written.
-        got: u64,
-        /// As it follows.
-        expected: u64,
-    },
-    /// A number out of its range.
-    #[error("{what} is {got}, allowed is {least} to {most}")]
-    Range {
-        /// Which number.
-        what: &'static str,
-        /// As written.
-        got: u64,
-        /// Smallest allowed.
-        least: u64,
-        /// Largest allowed.
-        most: u64,
-    },
-    /// Not 64 hex digits.
-    #[error(transparent)]
-    Digest(#[from] kojibox_signing::DigestError),
-    /// A mode that does not exist in a pack.
-    #[error("mode `{}` does not exist in a pack", crate::path::shorten(.0))]
-    Mode(String),
-    /// A path that breaks the rules.
-    #[error(transparent)]
-    Path(#[from] PathError),
-    /// A path that does not fit its neighbours.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// `same` names no earlier file with bytes and the same mode.
-    #[error("`{0}` is no earlier file of the same mode that has bytes")]
-    First(String),
-    /// The digest over the entries is another one.
-    #[error("tree sha256 is `{got}`, stated is `{stated}`")]
-    TreeDigest {
-        /// Over the entries as read.
-        got: Digest,
-        /// In the last line.
-        stated: Digest,
-    },
-}
+use crate::{frame, header, limits, path::Tree};
 
 pub(super) fn parse(text: impl BufRead) -> Result<Index, IndexError> {
     let mut lines = Lines {
@@ -197,7 +111,7 @@ struct Parser {
 impl Parser {
     /// Takes one line; the digest of the line `end` when it was that.
     fn line(&mut self, line: &str) -> Result<Option<Digest>, Fail> {
-        let mut fields = Fields(line.split('\t'));
+        let mut fields = Fields::of(line);
         let kind = fields.text()?;
         if self.mtime.is_none() {
             self.mtime = Some(first(kind, &mut fields)?);
@@ -329,61 +243,5 @@ fn first(kind: &str, fields: &mut Fields<'_>) -> Result<u64, Fail> {
         1 => Ok(range("the modification time", fields.number()?, 1, limits::MTIME_MAX)?),
         newer @ 2.. => Err(Fail::TooNew(newer)),
         _ => Err(LineError::Expected("version 1").into()),
-    }
-}
-
-struct Fields<'a>(std::str::Split<'a, char>);
-
-impl<'a> Fields<'a> {
-    fn text(&mut self) -> Result<&'a str, LineError> {
-        self.0.next().ok_or(LineError::Expected("more fields"))
-    }
-
-    fn number(&mut self) -> Result<u64, LineError> {
-        let text = self.text()?;
-        let err = || LineError::Number(text.to_owned());
-        let shortest = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
-        if shortest {
-            text.parse().map_err(|_| err())
-        } else {
-            Err(err())
-        }
-    }
-
-    fn digest(&mut self) -> Result<Digest, LineError> {
-        Ok(self.text()?.parse()?)
-    }
-
-    fn path(&mut self) -> Result<PackPath, LineError> {
-        Ok(PackPath::new(self.text()?)?)
-    }
-
-    fn mode(&mut self, allowed: &[u32]) -> Result<u32, LineError> {
-        let text = self.text()?;
-        let found = allowed.iter().find(|mode| format!("{mode:04o}") == text);
-        found.copied().ok_or_else(|| LineError::Mode(text.to_owned()))
-    }
-
-    fn end(&mut self) -> Result<(), LineError> {
-        match self.0.next() {
-            None => Ok(()),
-            Some(_) => Err(LineError::Expected("fewer fields")),
-        }
-    }
-}
-
-fn follows(what: &'static str, got: u64, expected: u64) -> Result<u64, LineError> {
-    if got == expected {
-        Ok(got)
-    } else {
-        Err(LineError::Follows { what, got, expected })
-    }
-}
-
-fn range(what: &'static str, got: u64, least: u64, most: u64) -> Result<u64, LineError> {
-    if (least..=most).contains(&got) {
-        Ok(got)
-    } else {
-        Err(LineError::Range { what, got, least, most })
     }
 }

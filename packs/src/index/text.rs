@@ -72,7 +72,7 @@ impl IndexText {
     }
 }
 
-/// The lines of an index.
+/// The lines of an index, as they are; nothing is checked.
 pub fn to_text(mtime: u64, frames: &[Frame], entries: &[Entry], tree_sha256: &Digest) -> String {
     let mut out = format!("kbx-idx\t1\t{mtime}\n");
     for (i, f) in frames.iter().enumerate() {
@@ -119,6 +119,9 @@ fn line(out: &mut String, args: std::fmt::Arguments<'_>) {
 }
 
 /// Identity of a tree: SHA-256 over its `dir`, `file` and `link` lines without offsets, in the order of the paths.
+///
+/// # Panics
+/// If the first of a `same` is no earlier file, which an [`Index`](super::Index) never holds.
 pub fn tree_sha256(entries: &[Entry]) -> Digest {
     let mut hasher = Hasher::new();
     for e in entries {

@@ -59,9 +59,12 @@ impl Depot {
                 continue;
             }
             let path = entry.path();
-            let meta = fs::metadata(&path).map_err(|e| SourceError::io(&path, e))?;
-            if meta.is_dir() == dirs {
-                out.push(name);
+            match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() == dirs => out.push(name),
+                Ok(_) => {}
+                // A link that leads nowhere, or a file that was just removed.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(SourceError::io(&path, e)),
             }
         }
         out.sort();

@@ -2,27 +2,21 @@
 //!
 //! Source: packs/FORMAT.md, "Framing".
 
-use std::{
-    collections::HashMap,
-    io::{self, Read},
-};
+use std::{collections::HashMap, io::Read};
 
 use kojibox_signing::{Digest, Hasher};
 
 use super::{
-    BlobOptions, InputEntry, InputKind, OpenFile, WriteError, WrittenBlob,
+    BlobOptions, InputEntry, InputKind, WriteError, WrittenBlob,
     parts::PartSink,
     pool::{Done, Pool},
+    reading::Source,
     written,
 };
 use crate::{
-    Progress,
-    fill::fill,
-    header,
+    Progress, header,
     index::{Entry, Frame, IndexText},
-    limits,
-    path::PackPath,
-    seek,
+    limits, seek,
 };
 
 /// Turns entries into frames, in order.
@@ -46,14 +40,6 @@ pub(super) struct Framer<'a> {
     /// Size, mode and digest of the first `frame_max` bytes of every large file.
     starts: HashMap<(u64, u32), Vec<Digest>>,
     deduplicated: u64,
-}
-
-/// A file to be read.
-struct Source<'e> {
-    path: &'e PackPath,
-    mode: u32,
-    size: u64,
-    open: &'e OpenFile,
 }
 
 impl<'a> Framer<'a> {
@@ -305,65 +291,5 @@ impl<'a> Framer<'a> {
             sha256,
             parts,
         ))
-    }
-}
-
-impl Source<'_> {
-    fn open(&self) -> Result<Box<dyn Read + Send>, WriteError> {
-        (self.open)().map_err(|e| self.input(e))
-    }
-
-    /// Reads exactly `len` bytes into `out`.
-    fn fill(&self, file: &mut dyn Read, out: &mut Vec<u8>, len: u64) -> Result<(), WriteError> {
-        out.resize(usize::try_from(len).expect("at most one frame is read at once"), 0);
-        let got = fill(file, out).map_err(|e| self.input(e))? as u64;
-        if got < len {
-            Err(self.size(format!("{got} bytes before the end of a piece of {len} bytes")))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Hashes the next `left` bytes and expects the end.
-    fn rest(&self, file: &mut dyn Read, mut hasher: Hasher, left: u64) -> Result<Digest, WriteError> {
-        let got = io::copy(&mut file.take(left), &mut hasher).map_err(|e| self.input(e))?;
-        if got < left {
-            return Err(self.size(format!("{} bytes", self.size - left + got)));
-        }
-        self.end(file)?;
-        Ok(hasher.finish())
-    }
-
-    /// Expects the end of the file.
-    fn end(&self, file: &mut dyn Read) -> Result<(), WriteError> {
-        let got = io::copy(&mut file.take(1), &mut io::sink()).map_err(|e| self.input(e))?;
-        if got == 0 {
-            Ok(())
-        } else {
-            Err(self.size("more".to_owned()))
-        }
-    }
-
-    fn entry(&self, sha256: Digest, raw_off: u64) -> Entry {
-        Entry::File {
-            mode: self.mode,
-            size: self.size,
-            raw_off,
-            sha256,
-            path: self.path.clone(),
-        }
-    }
-
-    fn input(&self, source: io::Error) -> WriteError {
-        let path = self.path.to_string();
-        WriteError::Input { path, source }
-    }
-
-    fn size(&self, got: String) -> WriteError {
-        WriteError::Size {
-            path: self.path.to_string(),
-            expected: self.size,
-            got,
-        }
     }
 }

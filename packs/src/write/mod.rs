@@ -3,7 +3,7 @@
 //! The bytes follow from the entries and the options alone, not from the number of threads: the calling thread reads,
 //! cuts and writes in order, workers compress whole frames, each in one single-threaded call.
 //!
-//! Memory: `threads` + 3 frames, each `frame_max` raw plus as much compressed at worst, and about 300 bytes per entry.
+//! Memory: `threads` + 4 frames of `frame_max` bytes raw, `threads` + 1 of them compressed, and about 300 bytes per entry.
 //!
 //! Each input is opened once and read once; its digest comes from that read. One case needs a second read: a file larger
 //! than `frame_max` that has size, mode and first `frame_max` bytes in common with an earlier one, and then differs.
@@ -15,6 +15,7 @@ mod input;
 mod output;
 mod parts;
 mod pool;
+mod reading;
 
 use std::io;
 

@@ -62,7 +62,7 @@ impl DirOutput {
 
     /// Renames the parts to `blob`, or `blob.001` and so on, and removes parts of an earlier split of the same blob.
     ///
-    /// Every part was synced when it ended. Gives the file names.
+    /// Every part was synced when it ended; the directory is not, since more files follow. Gives the file names.
     pub fn publish(mut self, blob: &str) -> io::Result<Vec<String>> {
         let parts = std::mem::take(&mut self.parts);
         let single = parts.len() == 1;

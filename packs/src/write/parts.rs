@@ -63,7 +63,8 @@ pub(super) struct PartSink<'a> {
     cutter: PartCutter,
     whole: Hasher,
     size: u64,
-    part: Hasher,
+    /// From the second part on; until then the whole is the part.
+    part: Option<Hasher>,
     part_size: u64,
     parts: Vec<WrittenPart>,
 }
@@ -75,7 +76,7 @@ impl<'a> PartSink<'a> {
             cutter: PartCutter::new(part_size),
             whole: Hasher::new(),
             size: 0,
-            part: Hasher::new(),
+            part: None,
             part_size: 0,
             parts: Vec::new(),
         }
@@ -92,7 +93,9 @@ impl<'a> PartSink<'a> {
         }
         self.out.write(frame).map_err(WriteError::Output)?;
         self.whole.update(frame);
-        self.part.update(frame);
+        if let Some(part) = &mut self.part {
+            part.update(frame);
+        }
         self.part_size += len;
         let offset = self.size;
         self.size += len;
@@ -101,7 +104,8 @@ impl<'a> PartSink<'a> {
 
     fn end_part(&mut self) -> Result<(), WriteError> {
         self.out.end_part().map_err(WriteError::Output)?;
-        let sha256 = std::mem::take(&mut self.part).finish();
+        let part = self.part.replace(Hasher::new());
+        let sha256 = part.unwrap_or_else(|| self.whole.clone()).finish();
         let size = std::mem::take(&mut self.part_size);
         self.parts.push(WrittenPart { size, sha256 });
         Ok(())

@@ -64,7 +64,7 @@ fn recover(entries: Vec<InputEntry>, options: &BlobOptions) {
     fs::create_dir(&target).unwrap();
     shell(
         packed.dir.path(),
-        "for part in blobs/*.tar.zst*; do zstd -qt --memory=128MB < $part; done",
+        "for part in blobs/*.tar.zst*; do zstd -qt < $part; done",
     );
     shell(packed.dir.path(), "cat blobs/*.tar.zst* | zstd -d | tar -x -p -C tree");
     let mut seen = std::collections::BTreeMap::new();
