@@ -80,8 +80,9 @@ impl Args {
 }
 
 fn said(report: Report, changed: bool) -> Report {
-    match changed {
-        true => report.state("what was resolved before is in the lock; running the same command again goes on"),
-        false => report,
+    if changed {
+        report.state("what was resolved before is in the lock; running the same command again goes on")
+    } else {
+        report
     }
 }

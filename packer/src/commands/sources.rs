@@ -22,7 +22,7 @@ use crate::{
 /// Where downloads are kept, and whether there may be any.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SourceArgs {
-    /// Folder for downloads [default: KOJIBOX_CACHE, else the cache folder of this system]
+    /// Folder for downloads [default: `KOJIBOX_CACHE`, else the cache folder of this system]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
     /// Fetch nothing; what the cache lacks is an error (exit 33)
@@ -72,7 +72,7 @@ pub fn tell(ui: &Ui, stack: &Path, mistakes: &Mistakes) -> Report {
     if ui.is_json() {
         ui.json(&json!({ "mistakes": mistakes }));
     }
-    for mistake in mistakes.iter() {
+    for mistake in mistakes {
         ui.report(&Report::new(Exit::Usage, mistake.clone()));
     }
     let count = match mistakes.len() {
@@ -136,7 +136,7 @@ pub fn pin(
                 pinned.kept += 1;
             }
             (old, _) => {
-                if let Some(entry) = sibling(lock, component, &pack.target).filter(|_| done.contains(&component.id)) {
+                if let Some(entry) = sibling(lock, component, pack.target).filter(|_| done.contains(&component.id)) {
                     lock.put(entry);
                     pinned.resolved += 1;
                     continue;
@@ -159,7 +159,7 @@ pub fn pin(
 }
 
 /// The entry of another target, where the source is the same for all of them: so one component stays one component.
-fn sibling(lock: &Lock, component: &ResolvedComponent, target: &Target) -> Option<LockEntry> {
+fn sibling(lock: &Lock, component: &ResolvedComponent, target: Target) -> Option<LockEntry> {
     let source = &component.source;
     if !source.for_all_targets || source.origin.depends_on_target() {
         return None;

@@ -10,7 +10,7 @@ use super::{
     pattern::{Pattern, known_targets},
     reader::Table,
     resolved::{ResolvedComponent, RuntimeKind},
-    source::Sources,
+    source::{Filler, NoSource, Sources},
 };
 
 /// Ids that the packer itself uses.
@@ -58,7 +58,7 @@ impl Only {
         Self(Some(patterns))
     }
 
-    pub(super) fn includes(&self, target: &Target) -> bool {
+    pub(super) fn includes(&self, target: Target) -> bool {
         self.0
             .as_ref()
             .is_none_or(|patterns| patterns.iter().any(|p| p.matches(target)))
@@ -113,20 +113,30 @@ impl RawComponent {
         (!component.id.value.is_empty()).then_some(component)
     }
 
-    pub(super) fn is_for(&self, target: &Target) -> bool {
+    pub(super) fn is_for(&self, target: Target) -> bool {
         self.targets.includes(target)
     }
 
     /// The component for `target`. None: something is wrong, which is noted.
-    pub(super) fn resolve(&self, target: &Target, strict: bool, notes: &Notes) -> Option<ResolvedComponent> {
+    pub(super) fn resolve(&self, target: Target, strict: bool, notes: &Notes) -> Option<ResolvedComponent> {
         if self.sources.is_empty() {
             return None;
         }
-        let Some(source) = self.sources.resolve(target, &self.version, strict, notes) else {
-            let message = format!("component `{}` has no source for the target `{target}`", self.id.value);
-            let way = format!("add `[component.source.\"{target}\"]`, or say with `targets = […]` where it exists");
-            notes.suggest(self.at, message, Some(way));
-            return None;
+        let filler = Filler {
+            target,
+            version: &self.version,
+            strict,
+            notes,
+        };
+        let source = match self.sources.resolve(&filler) {
+            Ok(source) => source,
+            Err(NoSource::Noted) => return None,
+            Err(NoSource::Absent) => {
+                let message = format!("component `{}` has no source for the target `{target}`", self.id.value);
+                let way = format!("add `[component.source.\"{target}\"]`, or say with `targets = […]` where it exists");
+                notes.suggest(self.at, message, Some(way));
+                return None;
+            }
         };
         Some(ResolvedComponent {
             id: self.id.value.clone(),
@@ -138,7 +148,7 @@ impl RawComponent {
             conflicts: values(&self.conflicts),
             data_format: self.data_format.as_ref().map(|f| f.value.clone()),
             runtime: self.runtime,
-            source: source?,
+            source,
         })
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn question(table: Table<'_>) -> Option<Located<Question>> {
 
 fn read_default(table: &Table<'_>, kind: QuestionKind, choices: &[String]) -> Option<String> {
     let v = table.get("default")?;
-    let text = match v.value {
+    let text = match v.toml {
         DeValue::String(s) => s.clone().into_owned(),
         DeValue::Integer(n) => n.to_string(),
         DeValue::Boolean(b) => b.to_string(),

@@ -91,6 +91,15 @@ impl Mistakes {
     }
 }
 
+impl<'m> IntoIterator for &'m Mistakes {
+    type Item = &'m Mistake;
+    type IntoIter = std::slice::Iter<'m, Mistake>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, mistake) in self.0.iter().enumerate() {
@@ -234,7 +243,7 @@ impl Notes {
         if all.is_empty() {
             return Ok(());
         }
-        all.sort_by(|a, b| a.at.cmp(&b.at));
+        all.sort_by_key(|noted| noted.at);
         Err(Mistakes(all.into_iter().map(|noted| files.mistake(noted)).collect()))
     }
 }

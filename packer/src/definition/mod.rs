@@ -9,6 +9,7 @@ mod component;
 mod declared;
 mod mistake;
 mod names;
+mod origin;
 mod pack;
 mod pattern;
 mod placeholder;
@@ -96,7 +97,7 @@ impl Definition {
         if let Some(facts) = &facts {
             references::check(&declared, &notes);
             for target in &facts.targets {
-                resolve::resolve(facts, &declared, target, false, &notes);
+                resolve::resolve(facts, &declared, *target, false, &notes);
             }
         }
         notes.finish(&files)?;
@@ -130,7 +131,7 @@ impl Definition {
     /// Every mistake that only this target brings out, e.g. a component without a source for it.
     pub fn resolve(&self, target: &Target) -> Result<ResolvedPack, Mistakes> {
         let notes = Notes::default();
-        let pack = resolve::resolve(&self.facts, &self.declared, target, true, &notes);
+        let pack = resolve::resolve(&self.facts, &self.declared, *target, true, &notes);
         notes.finish(&self.files)?;
         Ok(pack)
     }
@@ -185,7 +186,7 @@ fn read_pack(table: &Table<'_>) -> Option<RawPack> {
             );
             None
         }
-        Some(v) if !matches!(v.value, DeValue::Table(_)) => table.wrong(v, "a table (`[pack]`)"),
+        Some(v) if !matches!(v.toml, DeValue::Table(_)) => table.wrong(v, "a table (`[pack]`)"),
         Some(v) => table.as_table(v, "[pack]").map(RawPack::read),
     }
 }

@@ -30,7 +30,7 @@ impl Pattern {
         ))
     }
 
-    pub(super) fn matches(&self, target: &Target) -> bool {
+    pub(super) fn matches(&self, target: Target) -> bool {
         let target = target.to_string();
         match (self.0.split_once('-'), target.split_once('-')) {
             (Some((os, arch)), Some((t_os, t_arch))) => (os == "*" || os == t_os) && (arch == "*" || arch == t_arch),
@@ -46,10 +46,6 @@ impl Pattern {
             Some((_, "*")) => 2,
             Some(_) => 3,
         }
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -76,7 +72,7 @@ pub(super) enum FillError {
 }
 
 /// Fills `{os}`, `{arch}`, `{npm_os}`, `{npm_arch}`, `{deb_arch}` and `{version}`; a list in braces (`{a,b}`) is left to the globs.
-pub(super) fn fill(text: &str, target: &Target, version: &str) -> Result<String, FillError> {
+pub(super) fn fill(text: &str, target: Target, version: &str) -> Result<String, FillError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -96,7 +92,7 @@ pub(super) fn fill(text: &str, target: &Target, version: &str) -> Result<String,
     Ok(out)
 }
 
-fn value_of(name: &str, target: &Target, version: &str) -> Result<String, FillError> {
+fn value_of(name: &str, target: Target, version: &str) -> Result<String, FillError> {
     if name == "version" {
         return Ok(version.to_owned());
     }
@@ -108,11 +104,10 @@ fn value_of(name: &str, target: &Target, version: &str) -> Result<String, FillEr
         .split_once('-')
         .ok_or_else(|| FillError::NoValue(name.to_owned()))?;
     let value = match (name, os, arch) {
-        ("os", os, _) => os,
-        ("arch", _, arch) => arch,
         ("npm_os", "macos", _) => "darwin",
         ("npm_os", "windows", _) => "win32",
-        ("npm_os", os, _) => os,
+        ("os" | "npm_os", os, _) => os,
+        ("arch", _, arch) => arch,
         ("npm_arch", _, "x86_64") => "x64",
         ("deb_arch", _, "x86_64") => "amd64",
         _ => "arm64",
@@ -121,7 +116,7 @@ fn value_of(name: &str, target: &Target, version: &str) -> Result<String, FillEr
 }
 
 /// Platform tags of wheels for `target`, most portable first; pip takes the first that a project offers.
-pub(super) fn wheel_platforms(target: &Target) -> Vec<String> {
+pub(super) fn wheel_platforms(target: Target) -> Vec<String> {
     const GLIBC: [u8; 12] = [5, 12, 17, 24, 26, 27, 28, 31, 34, 35, 36, 39];
     const MACOS: [&str; 6] = ["10_15", "11_0", "12_0", "13_0", "14_0", "15_0"];
     let target = target.to_string();

@@ -96,7 +96,7 @@ pub(super) fn command(table: &Table<'_>, place: Place, uses: &mut Uses) -> Vec<S
         return Vec::new();
     };
     let command = table.as_texts(v);
-    if matches!(v.value, toml::de::DeValue::Array(a) if a.is_empty()) {
+    if matches!(v.toml, toml::de::DeValue::Array(a) if a.is_empty()) {
         table
             .notes
             .add(v.at, "`command` is empty, expected a program and its arguments");

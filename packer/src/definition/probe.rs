@@ -18,19 +18,13 @@ const SIGNALS: [&str; 8] = ["HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2"
 /// Reads `readiness`, `liveness` or `startup`.
 pub(super) fn probe(service: &Table<'_>, key: &'static str, uses: &mut Uses) -> Option<Probe> {
     let table = service.table(key)?;
-    let check = match table.get("check") {
-        Some(v) => check(&table, v, uses),
-        None => {
-            table.notes.add(
-                table.at,
-                format!(
-                    "{} has no `check`, e.g. `check = {{ tcp = \"{{port:main}}\" }}`",
-                    table.name
-                ),
-            );
-            None
-        }
-    };
+    let check = table.get("check").map(|v| check(&table, v, uses));
+    if check.is_none() {
+        let name = &table.name;
+        let message = format!("{name} has no `check`, e.g. `check = {{ tcp = \"{{port:main}}\" }}`");
+        table.notes.add(table.at, message);
+    }
+    let check = check.flatten();
     let span = |key| table.parsed(key, str::parse::<Span>).map(|s| s.value);
     let threshold = |key| {
         table
@@ -58,7 +52,7 @@ pub(super) fn probe(service: &Table<'_>, key: &'static str, uses: &mut Uses) -> 
 }
 
 fn check(probe: &Table<'_>, v: Value<'_>, uses: &mut Uses) -> Option<Check> {
-    let DeValue::Table(_) = v.value else {
+    let DeValue::Table(_) = v.toml else {
         return probe.wrong(v, "a table with one check, e.g. `{ tcp = \"{port:main}\" }`");
     };
     let table = probe.as_table(v, "`check`")?;
@@ -90,7 +84,7 @@ fn check(probe: &Table<'_>, v: Value<'_>, uses: &mut Uses) -> Option<Check> {
 
 fn read_check(table: &Table<'_>, kind: Value<'_>, uses: &mut Uses) -> Option<Check> {
     match kind.key {
-        "process" => match kind.value {
+        "process" => match kind.toml {
             DeValue::Boolean(true) => Some(Check::Process(true)),
             _ => table.wrong(kind, "`true`"),
         },
@@ -131,7 +125,7 @@ fn read_check(table: &Table<'_>, kind: Value<'_>, uses: &mut Uses) -> Option<Che
 }
 
 fn read_port_check(table: &Table<'_>, kind: Value<'_>, uses: &mut Uses) -> Option<Check> {
-    let text = match kind.value {
+    let text = match kind.toml {
         DeValue::Integer(_) => table.as_number(kind, 1..65536)?.map(|n| n.to_string()),
         _ => table.as_text(kind)?,
     };

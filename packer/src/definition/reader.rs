@@ -25,7 +25,7 @@ pub(super) struct Value<'a> {
     pub(super) key: &'a str,
     pub(super) key_at: Place,
     pub(super) at: Place,
-    pub(super) value: &'a DeValue<'a>,
+    pub(super) toml: &'a DeValue<'a>,
 }
 
 impl<'a> Table<'a> {
@@ -57,7 +57,7 @@ impl<'a> Table<'a> {
                 key: key.get_ref(),
                 key_at: self.place(key.span()),
                 at: self.place(value.span()),
-                value: value.get_ref(),
+                toml: value.get_ref(),
             })
             .collect();
         all.sort_by_key(|v| v.key_at);
@@ -84,18 +84,16 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn required_text(&self, key: &'static str) -> Option<Located<String>> {
-        match self.get(key) {
-            Some(v) => self.as_text(v),
-            None => {
-                self.missing(key);
-                None
-            }
-        }
+        let Some(v) = self.get(key) else {
+            self.missing(key);
+            return None;
+        };
+        self.as_text(v)
     }
 
     pub(super) fn flag(&self, key: &'static str) -> Option<Located<bool>> {
         let v = self.get(key)?;
-        match v.value {
+        match v.toml {
             DeValue::Boolean(b) => Some(Located { value: *b, at: v.at }),
             _ => self.wrong(v, "`true` or `false`"),
         }
@@ -107,7 +105,7 @@ impl<'a> Table<'a> {
 
     pub(super) fn as_number(&self, v: Value<'_>, range: Range<u64>) -> Option<Located<u64>> {
         let expected = format!("a whole number from {} to {}", range.start, range.end - 1);
-        let DeValue::Integer(n) = v.value else {
+        let DeValue::Integer(n) = v.toml else {
             return self.wrong(v, &expected);
         };
         match u64::from_str_radix(n.as_str(), n.radix()) {
@@ -126,13 +124,13 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn as_texts(&self, v: Value<'_>) -> Vec<Located<String>> {
-        let DeValue::Array(items) = v.value else {
+        let DeValue::Array(items) = v.toml else {
             self.wrong::<()>(v, "a list of strings");
             return Vec::new();
         };
         let items = items.iter().map(|item| Value {
             at: self.place(item.span()),
-            value: item.get_ref(),
+            toml: item.get_ref(),
             ..v
         });
         items.filter_map(|item| self.as_text(item)).collect()
@@ -156,7 +154,7 @@ impl<'a> Table<'a> {
     /// Text for people: a string (English) or a table by language.
     pub(super) fn localized(&self, key: &'static str) -> Option<Located<Text>> {
         let v = self.get(key)?;
-        let text = match v.value {
+        let text = match v.toml {
             DeValue::String(s) => Text::from([("en".to_owned(), s.clone().into_owned())]),
             DeValue::Table(_) => {
                 let pairs = self.text_map(key);
@@ -197,7 +195,7 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn as_table(&self, v: Value<'a>, name: &str) -> Option<Table<'a>> {
-        match v.value {
+        match v.toml {
             DeValue::Table(t) => Some(Table::new(self.notes, self.file, name, v.key_at, t)),
             _ => self.wrong(v, "a table"),
         }
@@ -208,14 +206,14 @@ impl<'a> Table<'a> {
         let Some(v) = self.get(key) else {
             return Vec::new();
         };
-        let DeValue::Array(items) = v.value else {
+        let DeValue::Array(items) = v.toml else {
             let expected = format!("a list of tables (`[[{key}]]`)");
             self.wrong::<()>(v, &expected);
             return Vec::new();
         };
         let name = format!("[[{key}]]");
         let mut tables = Vec::new();
-        for item in items.iter() {
+        for item in items {
             let at = self.place(item.span());
             match item.get_ref() {
                 DeValue::Table(t) => tables.push(Table::new(self.notes, self.file, &name, at, t)),
@@ -266,7 +264,7 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn as_text(&self, v: Value<'_>) -> Option<Located<String>> {
-        match v.value {
+        match v.toml {
             DeValue::String(s) => Some(Located {
                 value: s.clone().into_owned(),
                 at: v.at,
@@ -276,7 +274,7 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn wrong<T>(&self, v: Value<'_>, expected: &str) -> Option<T> {
-        let got = match v.value {
+        let got = match v.toml {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a number",
             DeValue::Float(_) => "a fraction",

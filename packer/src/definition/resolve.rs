@@ -15,7 +15,7 @@ use super::{
 pub(super) fn resolve(
     facts: &PackFacts,
     declared: &Declared,
-    target: &Target,
+    target: Target,
     strict: bool,
     notes: &Notes,
 ) -> ResolvedPack {
@@ -57,7 +57,7 @@ pub(super) fn resolve(
     pack_files.sort();
     ResolvedPack {
         pack: facts.clone(),
-        target: *target,
+        target,
         services: services.iter().map(|s| with_format(s, declared)).collect(),
         templates: templates
             .iter()
@@ -92,13 +92,7 @@ fn with_format(service: &RawService, declared: &Declared) -> kojibox_packs::mani
 }
 
 /// Notes what needs something that exists, but not for this target.
-fn check_left_out(
-    declared: &Declared,
-    here: &BTreeSet<&str>,
-    services: &[&RawService],
-    target: &Target,
-    notes: &Notes,
-) {
+fn check_left_out(declared: &Declared, here: &BTreeSet<&str>, services: &[&RawService], target: Target, notes: &Notes) {
     let absent = |what: &str, name: &Located<String>, all: bool, present: bool| {
         if all && !present {
             notes.add(

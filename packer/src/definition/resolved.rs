@@ -225,8 +225,12 @@ impl Origin {
                 default_features,
             } => {
                 let bare = if *default_features { "" } else { "-default" };
-                let features = features.iter().map(|f| format!("+{f}")).collect::<String>();
-                format!("crate:{name}@{version}{bare}{features}")
+                let mut text = format!("crate:{name}@{version}{bare}");
+                for feature in features {
+                    text.push('+');
+                    text.push_str(feature);
+                }
+                text
             }
         }
     }

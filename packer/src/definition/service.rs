@@ -110,7 +110,7 @@ fn read_ports(table: &Table<'_>, pinned: &mut Vec<(u16, At)>) -> BTreeMap<String
         if let Err(message) = names::word(v.key) {
             ports.notes.add(v.key_at, message);
         }
-        let port = match v.value {
+        let port = match v.toml {
             // `main = 25432` is short for `main = { prefer = 25432 }`.
             DeValue::Integer(_) => ports.as_number(v, 1..65536).map(|n| (n, false)),
             _ => ports

@@ -4,6 +4,8 @@
 //! Each entry holds, for one component and target, the inputs with their digests and, once built, the digest of the tree.
 //! Nothing in it names a machine, and a registry only by the kind of its client.
 
+mod error;
+
 use std::{
     fmt::Write as _,
     fs, io,
@@ -14,6 +16,8 @@ use std::{
 use kojibox_packs::Target;
 use kojibox_signing::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
+
+pub use error::LockError;
 
 use crate::definition::{Origin, ResolvedComponent, SourceSpec};
 
@@ -76,69 +80,6 @@ pub struct LockedInput {
     /// What made it, for a program that was built here, e.g. `rustc 1.95.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_by: Option<String>,
-}
-
-/// Why a lock could not be read, written or used.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// The file system said no.
-    #[error("could not {verb} `{}`", path.display())]
-    Io {
-        /// What was tried.
-        verb: &'static str,
-        /// The lock.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The text is no lock.
-    #[error("`{}` is no lock", path.display())]
-    Shape {
-        /// The lock.
-        path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-    /// A newer shape.
-    #[error("`{}` has version {found}, this program reads version {VERSION}", path.display())]
-    Version {
-        /// The lock.
-        path: PathBuf,
-        /// What it says.
-        found: u32,
-    },
-    /// There is none.
-    #[error("there is no lock `{}`", path.display())]
-    Absent {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The lock does not know the component for this target.
-    #[error("the lock has no entry for component `{component}` and target `{target}`")]
-    Missing {
-        /// Component id.
-        component: String,
-        /// Target.
-        target: String,
-    },
-    /// The definition changed since.
-    #[error(
-        "the source of component `{component}` changed since the lock: locked is `{locked}`, written is `{written}`"
-    )]
-    Stale {
-        /// Component id.
-        component: String,
-        /// Locator in the lock.
-        locked: String,
-        /// Locator of the definition.
-        written: String,
-    },
-    /// The steps changed since.
-    #[error("the steps of component `{component}` changed since the lock")]
-    StepsChanged {
-        /// Component id.
-        component: String,
-    },
 }
 
 /// How an entry stands to the definition.

@@ -239,13 +239,12 @@ mod tests {
     fn tree(paths: &[&str]) -> Tree {
         let mut tree = Tree::default();
         for path in paths {
-            match path.strip_suffix('/') {
-                Some(dir) => tree.put(dir.to_owned(), Node::Dir),
-                None => {
-                    let content = Content::Bytes(Arc::from(format!("#!/bin/old\n{path}").as_bytes()));
-                    tree.put((*path).to_owned(), Node::File { exec: false, content });
-                }
+            if let Some(dir) = path.strip_suffix('/') {
+                tree.put(dir.to_owned(), Node::Dir);
+                continue;
             }
+            let content = Content::Bytes(Arc::from(format!("#!/bin/old\n{path}").as_bytes()));
+            tree.put((*path).to_owned(), Node::File { exec: false, content });
         }
         tree
     }

@@ -72,7 +72,7 @@ impl Default for Retry {
             rounds: 4,
             wait: Duration::from_secs(1),
             connect: Duration::from_secs(30),
-            answer: Duration::from_secs(300),
+            answer: Duration::from_mins(5),
         }
     }
 }

@@ -26,6 +26,7 @@ struct PackageLock {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the shape of npm's file")]
 struct Placed {
     /// Written where the folder has another name than the package.
     name: Option<String>,

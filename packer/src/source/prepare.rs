@@ -139,8 +139,10 @@ fn has_machine_code(tree: &Tree) -> Result<bool, SourceError> {
 /// ELF, PE or Mach-O, by the first bytes.
 fn is_machine_code(head: &[u8]) -> bool {
     match head {
-        [0x7f, b'E', b'L', b'F', ..] | [b'M', b'Z', _, 0, ..] => true,
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] => true,
+        [0x7f, b'E', b'L', b'F', ..]
+        | [b'M', b'Z', _, 0, ..]
+        | [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..]
+        | [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] => true,
         // Universal Mach-O holds few programs; a Java class, with the same first bytes, has a version above 44 there.
         [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, n] => *n < 40,
         _ => false,

@@ -33,13 +33,13 @@ fn mistakes(stack: &str) -> String {
     let dir = desk(stack);
     told(
         &dir,
-        Definition::load(&dir.path().join("stack.toml"))
+        &Definition::load(&dir.path().join("stack.toml"))
             .unwrap_err()
             .to_string(),
     )
 }
 
-fn told(dir: &TempDir, text: String) -> String {
+fn told(dir: &TempDir, text: &str) -> String {
     text.replace(&format!("{}/", dir.path().display()), "")
 }
 
@@ -213,7 +213,7 @@ fn a_folder_per_target_must_be_there_only_when_it_is_built() {
     let definition = Definition::load(&dir.path().join("stack.toml")).unwrap();
     let error = told(
         &dir,
-        definition.resolve(&target("linux-x86_64")).unwrap_err().to_string(),
+        &definition.resolve(&target("linux-x86_64")).unwrap_err().to_string(),
     );
     assert!(
         error.contains("`path` names `dir-linux`, which does not exist"),
@@ -242,7 +242,7 @@ fn included_files_keep_their_own_folder() {
         format!("{more}\n[pack]\nname = \"y\"\n[[compnent]]\n"),
     )
     .unwrap();
-    insta::assert_snapshot!(told(&dir, Definition::load(&stack).unwrap_err().to_string()), @r#"
+    insta::assert_snapshot!(told(&dir, &Definition::load(&stack).unwrap_err().to_string()), @r#"
     lib/more.toml:6:2: `[pack]` stands in an included file, expected in the main file only
       |
     6 | [pack]
@@ -283,7 +283,7 @@ fn every_example_of_the_docs_is_a_definition() {
         let dir = desk(&whole(block));
         fs::write(dir.path().join("more.toml"), "").unwrap();
         if let Err(mistakes) = Definition::load(&dir.path().join("stack.toml")) {
-            panic!("{}\nin\n{block}", told(&dir, mistakes.to_string()));
+            panic!("{}\nin\n{block}", told(&dir, &mistakes.to_string()));
         }
     }
 }
@@ -296,7 +296,7 @@ fn every_definition_of_the_recipes_has_no_mistakes() {
         .map(|e| e.unwrap().into_path());
     let is_stack = |p: &Path| {
         let name = p.file_name().unwrap().to_str().unwrap();
-        name.starts_with("stack") && name.ends_with(".toml")
+        name.starts_with("stack") && p.extension() == Some("toml".as_ref())
     };
     let stacks: Vec<_> = files.filter(|p| is_stack(p)).collect();
     assert!(stacks.len() >= 2, "{stacks:?}");

@@ -15,6 +15,7 @@ fn stack(targets: &str, source: &str) -> String {
 }
 
 /// Locks and prepares for every target twice, the second time from another cache with the first lock; prints figures.
+#[expect(clippy::print_stderr, reason = "the figures are what a person runs these tests for")]
 fn twice(name: &str, targets: &str, source: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     if std::env::var_os("KOJIBOX_NET_TESTS").is_none_or(|v| v != "1") {
@@ -155,4 +156,67 @@ fn a_program_from_a_crate() {
         "linux-x86_64",
         "bin/mailtutan*",
     );
+}
+
+#[test]
+fn a_tree_is_what_npm_itself_would_install() {
+    let source = r#"source = { npm = "maildev", version = "2.2.1", tree = true }"#;
+    if std::env::var_os("KOJIBOX_NET_TESTS").is_none_or(|v| v != "1") {
+        return;
+    }
+    let mut desk = Desk::new();
+    desk.env.vars = std::env::vars_os().collect();
+    let file = desk.write("stack.toml", stack("\"linux-x86_64\"", source));
+    let component = &Definition::load(&file)
+        .unwrap()
+        .resolve(&desk.target)
+        .unwrap()
+        .components[0];
+    let tree = desk
+        .make(component)
+        .unwrap_or_else(|e| panic!("{}", super::desk::chain(&e)));
+    let ours: Vec<_> = listing(&tree).into_iter().filter(|l| !l.ends_with('/')).collect();
+
+    let package = desk.write(
+        "npm/package.json",
+        r#"{"private":true,"dependencies":{"maildev":"2.2.1"}}"#,
+    );
+    let folder = package.parent().unwrap();
+    let words = [
+        "install",
+        "--ignore-scripts",
+        "--omit=dev",
+        "--omit=optional",
+        "--no-audit",
+        "--no-fund",
+        "--cache",
+    ];
+    let npm = std::process::Command::new("npm")
+        .args(words)
+        .arg(desk.path("cache/clients/npm"))
+        .current_dir(folder)
+        .output();
+    assert!(npm.unwrap().status.success());
+    let origin = Origin::Path {
+        from: folder.to_owned(),
+        written: "npm".to_owned(),
+    };
+    let steps = kojibox_packer::definition::Steps {
+        include: vec!["node_modules/**".to_owned()],
+        exclude: vec!["**/.bin".to_owned(), "node_modules/.package-lock.json".to_owned()],
+        ..Default::default()
+    };
+    let theirs = desk.make(&super::desk::component(origin, steps)).unwrap();
+    let theirs: Vec<_> = listing(&theirs).into_iter().filter(|l| !l.ends_with('/')).collect();
+    assert_eq!(ours.len(), theirs.len());
+    // npm marks what `bin` names as a program; nothing else differs.
+    let bare = |line: &String| line.replacen("* ", " ", 1);
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!(
+            bare(ours) == bare(theirs),
+            "{} / {}",
+            &ours[..ours.len().min(90)],
+            &theirs[..theirs.len().min(90)]
+        );
+    }
 }

@@ -67,7 +67,8 @@ fn serve(mut stream: TcpStream, body: &[u8], answer: Answer, log: &Mutex<Vec<Str
             .split_once(':')
             .filter(|(name, _)| name.eq_ignore_ascii_case("range"))
         {
-            range = value.trim().to_owned();
+            range.clear();
+            range.push_str(value.trim());
         }
     }
     log.lock().unwrap().push(range.clone());
