@@ -2,7 +2,11 @@
 
 use std::{ffi::OsStr, io::Read as _};
 
-use ureq::{Agent, Body, http::Response};
+use ureq::{
+    Agent, Body,
+    http::Response,
+    tls::{RootCerts, TlsConfig},
+};
 
 use super::{Failure, MAX_BYTES, Partial};
 use crate::source::Job;
@@ -116,6 +120,7 @@ fn agent(job: &Job<'_>, url: &str) -> Result<Agent, Failure> {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("kojibox-packer/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .proxy(proxy(job, url)?)
         .timeout_connect(Some(retry.connect))
         .timeout_recv_response(Some(retry.connect))
