@@ -227,6 +227,9 @@ fn u64_at(b: &[u8], at: usize) -> u64 {
 mod tests {
     use super::{Broken, Elf, Machine, read};
 
+    const INTERP: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
+    const BASE: u64 = 0x40_0000;
+
     /// A program with one loadable segment that holds everything, and one needed version per entry of `versions`.
     fn sample(versions: &[(&str, u16)]) -> Vec<u8> {
         let mut strings = b"\0libc.so.6\0".to_vec();
@@ -248,12 +251,10 @@ mod tests {
         need.extend([1u32, 16, 0].map(u32::to_le_bytes).concat());
         need.extend(needs);
 
-        const INTERP: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
         let at_interp = 64 + 3 * 56;
         let at_strings = at_interp + INTERP.len() as u64;
         let at_needs = at_strings + strings.len() as u64;
         let at_dynamic = at_needs + need.len() as u64;
-        const BASE: u64 = 0x40_0000;
         let dynamic = [
             5,
             BASE + at_strings,

@@ -104,8 +104,8 @@ impl From<AssembleError> for Report {
         }
         let exit = match &error {
             AssembleError::Place(e) | AssembleError::Trust(LayOutError::Place(e)) => e.exit(),
-            AssembleError::Read { source, .. } => io_exit(source),
-            AssembleError::Blob {
+            AssembleError::Read { source, .. }
+            | AssembleError::Blob {
                 source: WriteError::Input { source, .. } | WriteError::Output(source),
                 ..
             } => io_exit(source),

@@ -2,6 +2,8 @@
 //!
 //! Source: the package-url specification, "Known types".
 
+use std::fmt::Write as _;
+
 /// The package URL of a source as the manifest states it; `None` where no type of package is known for it.
 pub(super) fn of_source(source: &str) -> Option<String> {
     let (kind, rest) = source.split_once(':')?;
@@ -56,7 +58,7 @@ fn encode(text: &str) -> String {
         if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
             out.push(char::from(b));
         } else {
-            out.push_str(&format!("%{b:02X}"));
+            write!(out, "%{b:02X}").expect("a string takes every text");
         }
         out
     })

@@ -4,6 +4,8 @@
 //!
 //! Source: `CycloneDX` 1.6 JSON reference.
 
+use std::fmt::Write as _;
+
 use kojibox_packs::manifest::Component;
 use kojibox_signing::Digest;
 use serde::Serialize;
@@ -57,7 +59,7 @@ pub(super) fn document(subject: &Subject<'_>, listed: &[Listed<'_>]) -> Vec<u8> 
     }));
     let bom = Bom {
         schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        bom_format: "CycloneDX",
+        format: "CycloneDX",
         spec_version: "1.6",
         serial_number: serial(subject, listed),
         version: 1,
@@ -151,7 +153,7 @@ fn serial(subject: &Subject<'_>, listed: &[Listed<'_>]) -> String {
         subject.pack, subject.version, subject.target
     );
     for l in listed {
-        text.push_str(&format!("{} {}\n", l.component.id, l.component.blob.sha256));
+        writeln!(text, "{} {}", l.component.id, l.component.blob.sha256).expect("a string takes every text");
     }
     let mut bytes = *Digest::of(text.as_bytes()).as_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x80;
@@ -172,7 +174,8 @@ fn serial(subject: &Subject<'_>, listed: &[Listed<'_>]) -> String {
 struct Bom {
     #[serde(rename = "$schema")]
     schema: &'static str,
-    bom_format: &'static str,
+    #[serde(rename = "bomFormat")]
+    format: &'static str,
     spec_version: &'static str,
     serial_number: String,
     version: u32,

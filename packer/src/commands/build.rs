@@ -18,6 +18,7 @@ pub(crate) use run::{Watch, own_folder};
 /// The same lock gives the same bytes on any machine and with any number of threads. Without a lock one is made and written
 /// beside the definition.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of one command")]
 pub struct Args {
     /// The definition
     #[arg(value_name = "STACK.toml")]

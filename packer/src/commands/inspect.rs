@@ -101,7 +101,7 @@ pub(super) fn index(found: &Found, component: &Component) -> Result<Verified<Ind
     read_index(&*found.source, component).map_err(|source| Refused::Component {
         component: component.id.clone(),
         pack: found.name.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 
@@ -152,12 +152,12 @@ fn damaged(found: &Found, path: PathBuf, got: Digest, got_size: usize) -> Refuse
     Refused::Damaged {
         pack: found.name.clone(),
         path,
-        source: Mismatch {
+        source: Box::new(Mismatch {
             got,
             got_size: got_size as u64,
             expected: found.manifest.sbom.sha256,
             expected_size: found.manifest.sbom.size,
-        },
+        }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use kojibox_console::{Exit, Outcome, Report, Ui, bytes};
 use kojibox_packs::{names, source};
+use kojibox_signing::KeyId;
 use serde_json::json;
 
 use super::build::Watch;
@@ -141,7 +142,7 @@ fn tell(ui: &Ui, trust: &Trust, verdicts: &[Verdict], refused: &[(String, Refuse
     }
     for v in verdicts {
         let (m, chain) = (&v.parcel.manifest, &v.parcel.chain);
-        let keys: Vec<_> = m.keys().iter().map(|k| k.short()).collect();
+        let keys: Vec<_> = m.keys().iter().map(KeyId::short).collect();
         ui.answer(&format!(
             "{}: good, {} in {}, signed by {} ({} of {} needed), manifest sha256 {}",
             v.parcel.title(),

@@ -112,7 +112,7 @@ impl Parcel {
         }
         let (manifest, chain) = decide(&signed, trust).map_err(|source| Refused::Manifest {
             pack: name.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let expected = name_of(&manifest);
         if expected != name {
@@ -210,12 +210,12 @@ impl Parcel {
         Err(Refused::Damaged {
             pack: self.name.clone(),
             path,
-            source: Mismatch {
+            source: Box::new(Mismatch {
                 got,
                 got_size,
                 expected: *expected,
                 expected_size,
-            },
+            }),
         })
     }
 
@@ -224,7 +224,7 @@ impl Parcel {
         Refused::Component {
             component: component.id.clone(),
             pack: self.name.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 }

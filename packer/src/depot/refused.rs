@@ -45,7 +45,7 @@ pub enum Refused {
         pack: String,
         /// Why.
         #[source]
-        source: VerifyError<ManifestError>,
+        source: Box<VerifyError<ManifestError>>,
     },
     /// The manifest lies under the name of another pack.
     #[error("manifest `{name}` should be called `{expected}`")]
@@ -72,7 +72,7 @@ pub enum Refused {
         path: PathBuf,
         /// How they differ.
         #[source]
-        source: Mismatch,
+        source: Box<Mismatch>,
     },
     /// The list for plain tools is not the one that the manifest implies.
     #[error("`{}` is signed, but does not list the files of its pack", path.display())]
@@ -89,7 +89,7 @@ pub enum Refused {
         pack: String,
         /// Why.
         #[source]
-        source: ReadError,
+        source: Box<ReadError>,
     },
 }
 
@@ -114,7 +114,7 @@ impl Refused {
             Self::Source { source, .. } | Self::Chain(ChainError::Read { source, .. }) => of_kind(source.kind()),
             Self::Chain(ChainError::Root { source, .. }) => of_refusal(source.refusal()),
             Self::Chain(ChainError::Misplaced { .. }) | Self::NoTrust { .. } | Self::Fork { .. } => Exit::Refused,
-            Self::Manifest { source, .. } => match source {
+            Self::Manifest { source, .. } => match &**source {
                 VerifyError::Document(e) => of_kind(e.kind()),
                 other => other.refusal().map_or(Exit::Refused, of_refusal),
             },

@@ -88,9 +88,10 @@ fn newest(found: &[Found]) -> BTreeSet<String> {
 /// Machines that get an installer: those that were named, else those that packs are for, else this one.
 pub(super) fn machines(wish: &Wish, parcels: &[Parcel]) -> Vec<Target> {
     let of_packs = parcels.iter().filter_map(|p| p.manifest.target.parse().ok());
-    let mut machines: Vec<Target> = match wish.targets.is_empty() {
-        true => of_packs.collect(),
-        false => wish.targets.clone(),
+    let mut machines: Vec<Target> = if wish.targets.is_empty() {
+        of_packs.collect()
+    } else {
+        wish.targets.clone()
     };
     machines.retain(|t| *t != Target::Any);
     if machines.is_empty() && Target::host() != Target::Any {

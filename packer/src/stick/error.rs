@@ -124,7 +124,7 @@ impl From<StickError> for Report {
         let report = match error {
             StickError::Find(e) => e.into(),
             StickError::Refused(e) => e.into(),
-            StickError::Place(e) => e.into(),
+            StickError::Place(e) | StickError::Trust(LayOutError::Place(e)) => e.into(),
             error @ (StickError::NoPack { .. } | StickError::Nothing { .. }) => {
                 plain(Exit::MediumMissing, error).hint("build it, or name another `--target`")
             }
@@ -135,7 +135,6 @@ impl From<StickError> for Report {
                 plain(Exit::NoSpace, error).hint("run it with `--plan` to see sizes; carry less with `--pack` and `--target`")
             }
             error @ (StickError::Embed { .. } | StickError::Interrupted) => plain(Exit::Usage, error),
-            StickError::Trust(LayOutError::Place(e)) => e.into(),
             error @ StickError::Trust(_) => plain(Exit::Refused, error).hint("use a stick of this publisher, or an empty folder"),
         };
         report.state(state)

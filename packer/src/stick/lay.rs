@@ -49,12 +49,11 @@ impl Plan {
         }
         let mut laid = Laid::default();
         for blob in &self.blobs {
-            match self.keep(&blobs, blob, progress)? {
-                true => laid.kept += 1,
-                false => {
-                    self.copy(&blobs, blob, progress)?;
-                    laid.copied += 1;
-                }
+            if keep(&blobs, blob, progress)? {
+                laid.kept += 1;
+            } else {
+                self.copy(&blobs, blob, progress)?;
+                laid.copied += 1;
             }
             write_small(&blobs, &blob.component.index.name, &blob.index)?;
         }
@@ -69,26 +68,6 @@ impl Plan {
         self.place_packs(&packs)?;
         sync_dir(&self.dir)?;
         Ok(laid)
-    }
-
-    /// True if the blob is there, whole. Its bytes are read, since sizes say nothing of a stick that was pulled.
-    fn keep(&self, folder: &Path, blob: &Blob, progress: &dyn Progress) -> Result<bool, StickError> {
-        if !blob.looks_there {
-            return Ok(false);
-        }
-        let mut hasher = Hasher::new();
-        for (name, _) in &blob.layout {
-            let path = folder.join(name);
-            let file = File::open(&path).map_err(io_error("read", &path))?;
-            let mut carried = Carried::new(file, progress);
-            match io::copy(&mut carried, &mut hasher) {
-                Ok(_) => {}
-                Err(_) if interrupt::asked() => return Err(StickError::Interrupted),
-                // A file that cannot be read is replaced.
-                Err(_) => return Ok(false),
-            }
-        }
-        Ok(hasher.finish() == blob.component.blob.sha256)
     }
 
     /// Copies a blob into its parts; they get their names only after all of it matched the signed hash.
@@ -149,6 +128,26 @@ impl Plan {
         }
         Ok(sync_dir(packs)?)
     }
+}
+
+/// True if the blob is there, whole. Its bytes are read, since sizes say nothing of a stick that was pulled.
+fn keep(folder: &Path, blob: &Blob, progress: &dyn Progress) -> Result<bool, StickError> {
+    if !blob.looks_there {
+        return Ok(false);
+    }
+    let mut hasher = Hasher::new();
+    for (name, _) in &blob.layout {
+        let path = folder.join(name);
+        let file = File::open(&path).map_err(io_error("read", &path))?;
+        let mut carried = Carried::new(file, progress);
+        match io::copy(&mut carried, &mut hasher) {
+            Ok(_) => {}
+            Err(_) if interrupt::asked() => return Err(StickError::Interrupted),
+            // A file that cannot be read is replaced.
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(hasher.finish() == blob.component.blob.sha256)
 }
 
 /// Removes parts of the same blob that an earlier layout left: they would be read instead.

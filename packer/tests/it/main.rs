@@ -1,7 +1,10 @@
 //! Integration tests of the packer, all in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a fixture that fails is a failed test")]
 
+mod bench;
+mod build;
 mod definition;
+mod finished;
 mod keys;
 mod sources;
 mod stock;

@@ -1,6 +1,6 @@
 //! Owns what a build says: a line per pack, what is missing to install it, and the same as one JSON document.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use kojibox_console::{Ui, bytes};
 use kojibox_packs::manifest::Manifest;
@@ -26,7 +26,7 @@ impl<'a> Told<'a> {
         let name = format!("{} {} for {}", m.pack, m.version, m.target);
         let mut text = format!("{name}: {} packed from {}", bytes(size), bytes(m.space.installed));
         if deduplicated > 0 {
-            text.push_str(&format!(", {} stored once", bytes(deduplicated)));
+            write!(text, ", {} stored once", bytes(deduplicated)).expect("a string takes every text");
         }
         self.ui.done(&format!("{text}."));
         for c in &m.components {
