@@ -27,9 +27,7 @@ impl Programs {
         let dir = profile_dir()?;
         let release = dir.file_name().is_some_and(|name| name == "release");
         let programs = Self { dir };
-        for package in PACKAGES {
-            programs.build(package, release)?;
-        }
+        programs.build(&PACKAGES, release)?;
         Self::at(programs.dir)
     }
 
@@ -48,13 +46,12 @@ impl Programs {
         Ok(Self { dir: profile_dir()? })
     }
 
-    /// Lets cargo bring the programs of `package` up to date.
-    pub fn build(&self, package: &str, release: bool) -> Outcome {
+    /// Lets cargo bring the programs of `packages` up to date.
+    pub fn build(&self, packages: &[&str], release: bool) -> Outcome {
         let target = self.dir.parent().unwrap_or(&self.dir);
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command
-            .args(["build", "--quiet", "--package", package, "--bins", "--target-dir"])
-            .arg(target);
+        command.args(["build", "--quiet", "--bins", "--target-dir"]).arg(target);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
         command.current_dir(workspace());
         if release {
             command.arg("--release");
@@ -63,7 +60,8 @@ impl Programs {
         if output.status.success() {
             return Ok(());
         }
-        Err(Failure::new(format!("could not build `{package}`")).with(&String::from_utf8_lossy(&output.stderr)))
+        Err(Failure::new(format!("could not build `{}`", packages.join("`, `")))
+            .with(&String::from_utf8_lossy(&output.stderr)))
     }
 
     /// Takes whatever is in `dir`.

@@ -89,7 +89,7 @@ fn build(story: &Story<'_>) -> Outcome<Programs> {
         let release = !cfg!(debug_assertions);
         for package in crate::programs::PACKAGES {
             story.timed(&format!("cargo build --package {package}"), || {
-                programs.build(package, release)
+                programs.build(&[package], release)
             })?;
         }
     }

@@ -16,8 +16,9 @@ for signature in "$manifest".*.sshsig; do
 done
 sums=$(sed -n '/"sums": {/,/}/s/.*"sha256": "\([0-9a-f]*\)".*/\1/p' "$manifest")
 echo "$sums  ${manifest%.kbx.json}.SHA256SUMS" | sha256sum --quiet -c
+cd ..
 sha256sum --quiet -c "${manifest%.kbx.json}.SHA256SUMS"
-for blob in ../blobs/tree-*.tar.zst; do
+for blob in blobs/tree-*.tar.zst; do
   zstd -q -dc "$blob" | tar -x -C "$out"
 done
 "#;
