@@ -63,11 +63,10 @@ impl DirOutput {
     /// Renames the parts to `blob`, or `blob.001` and so on, and removes parts of an earlier split of the same blob.
     ///
     /// Every part was synced when it ended; the directory is not, since more files follow. Gives the file names.
-    pub fn publish(mut self, blob: &str) -> io::Result<Vec<String>> {
-        let parts = std::mem::take(&mut self.parts);
-        let single = parts.len() == 1;
+    pub fn publish(self, blob: &str) -> io::Result<Vec<String>> {
+        let single = self.parts.len() == 1;
         let mut out = Vec::new();
-        for (temp, number) in parts.iter().zip(1..) {
+        for (temp, number) in self.parts.iter().zip(1..) {
             let name = if single {
                 blob.to_owned()
             } else {

@@ -145,6 +145,14 @@ fn padding_and_the_end_must_be_zero() {
 }
 
 #[test]
+fn frames_that_go_on_after_the_end_are_refused() {
+    let mut packed = honest();
+    packed.with_raw(|raws| raws.last_mut().unwrap().extend([0; 512]));
+    let why = chain(&refused(&packed));
+    assert!(why.contains("the end of the frames"), "{why}");
+}
+
+#[test]
 fn data_that_is_not_the_signed_file_is_refused_before_it_ends() {
     for at in [1024, 512 * 6] {
         let mut packed = honest();

@@ -275,7 +275,12 @@ fn containers_of_other_programs_are_refused() {
         let header = member(tar::EntryType::Regular, &name, 3);
         Box::new(move |b| (0..2).for_each(|_| b.append(&header, &b"abc"[..]).unwrap()))
     };
+    let swapped: Make = {
+        let headers = ["blobs/x.tar.zst", &name].map(|name| member(tar::EntryType::Regular, name, 3));
+        Box::new(move |b| headers.iter().for_each(|header| b.append(header, &b"abc"[..]).unwrap()))
+    };
     let cases: Vec<(&str, Make)> = vec![
+        ("out of order", swapped),
         ("form", one(tar::EntryType::Symlink, &name, 0)),
         ("form", one(tar::EntryType::Directory, "packs/", 0)),
         ("form", one(tar::EntryType::GNULongName, &name, 3)),
