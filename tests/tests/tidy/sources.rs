@@ -160,11 +160,38 @@ fn only_console_speaks() -> Outcome {
             && !source.path.starts_with("packs/recipes/")
             && !source.is_test()
             && !source.path.ends_with("build.rs")
+            // The daemon and the shims talk to whoever started them through a pipe; nobody reads that as text.
+            && source.path != "launcher/src/commands/roles.rs"
     };
     let found = findings(&all, applies, |line| {
         words.iter().any(|word| line.contains(word)) && !line.contains("Stdio")
     });
     expect_none("only `console` prints or prompts", &found)
+}
+
+#[test]
+fn only_state_changes_an_install_root() -> Outcome {
+    let all = files(&[".rs"])?;
+    let words = [
+        "fs::write",
+        "fs::rename",
+        "fs::remove_",
+        "fs::create_dir",
+        "fs::copy",
+        "fs::hard_link",
+        "fs::set_permissions",
+        "File::create",
+        "OpenOptions",
+    ];
+    // Files that a person named, and a probe that leaves nothing behind.
+    let elsewhere = ["commands/history.rs", "flow/save.rs", "preflight/probe.rs"];
+    let applies = |source: &Source| {
+        source.path.starts_with("installer/src/")
+            && !source.is_platform()
+            && !elsewhere.iter().any(|end| source.path.ends_with(end))
+    };
+    let found = findings(&all, applies, |line| words.iter().any(|word| line.contains(word)));
+    expect_none("the installer changes files through the store of `state` only", &found)
 }
 
 #[test]
