@@ -4,6 +4,7 @@ use std::{fmt::Display, io};
 
 use dialoguer::{
     Confirm, Input, MultiSelect, Password, Select,
+    console::Term,
     theme::{ColorfulTheme, SimpleTheme, Theme},
 };
 
@@ -107,9 +108,14 @@ impl Ui {
 }
 
 fn answered<T>(result: dialoguer::Result<T>) -> Result<T, Report> {
-    result.map_err(|dialoguer::Error::IO(error)| match error.kind() {
-        io::ErrorKind::Interrupted => cancelled(),
-        _ => Report::new(Exit::Unexpected, AskError(error)),
+    result.map_err(|dialoguer::Error::IO(error)| {
+        // A prompt that was left early has hidden the cursor and stands in the middle of a line.
+        let terminal = Term::stderr();
+        drop(terminal.show_cursor().and_then(|()| terminal.write_line("")));
+        match error.kind() {
+            io::ErrorKind::Interrupted => cancelled(),
+            _ => Report::new(Exit::Unexpected, AskError(error)),
+        }
     })
 }
 

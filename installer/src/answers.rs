@@ -1,7 +1,7 @@
 //! Owns the answers file: what the wizard asked once, in TOML, for any number of unattended installs.
 //!
 //! The file on disk: `root`, `language`, `packs`, `components`, `start`, `[answers]`, `[ports]`; every key may be absent.
-//! Relative roots count from the working directory, so that one file serves many machines.
+//! Relative roots count from the working directory and `~/` from the home directory, so that one file serves many machines.
 //!
 //! Source: the stack format, "The answers file".
 
@@ -20,6 +20,7 @@ use crate::nearest::nearest;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Choices of a person, made in the wizard or written down before.
+#[expect(clippy::struct_field_names, reason = "the field names are the keys of the file")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Answers {
     /// Install root.

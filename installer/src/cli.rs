@@ -51,7 +51,7 @@ enum Command {
 }
 
 #[derive(Serialize)]
-struct Version {
+struct Program {
     name: &'static str,
     version: &'static str,
     sha256_without_trust: String,
@@ -102,7 +102,7 @@ fn version(session: &Session<'_>) -> Outcome {
     if session.ui.is_json() {
         let digest = session.world.program_digest();
         let sha256_without_trust = digest.map_err(|e| Report::new(Exit::FileSystem, e))?.to_string();
-        session.ui.json(&Version {
+        session.ui.json(&Program {
             name,
             version,
             sha256_without_trust,

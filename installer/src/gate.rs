@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kojibox_packs::manifest::Manifest;
+use kojibox_packs::manifest::{Manifest, Span};
 use serde::Deserialize;
 
 use crate::{
@@ -247,16 +247,16 @@ fn keep(pipe: Option<impl Read + Send + 'static>, limit: usize, end: End) -> Kep
 
 /// Time for a start and a stop of every service one after the other, which is more than any real order needs.
 fn deadlines<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Duration, Duration) {
-    const BASE: Duration = Duration::from_secs(60);
-    const READY: Duration = Duration::from_secs(60);
-    const MIGRATION: Duration = Duration::from_secs(30 * 60);
-    const INIT: Duration = Duration::from_secs(5 * 60);
+    const BASE: Duration = Duration::from_mins(1);
+    const READY: Duration = Duration::from_mins(1);
+    const MIGRATION: Duration = Duration::from_mins(30);
+    const INIT: Duration = Duration::from_mins(5);
     let (mut start, mut stop) = (BASE, BASE);
     for manifest in manifests {
         for service in &manifest.services {
             let probes = [&service.startup, &service.readiness];
             let given = probes.into_iter().flatten().filter_map(|p| p.timeout);
-            start += given.map(|t| t.duration()).sum::<Duration>().max(READY);
+            start += given.map(Span::duration).sum::<Duration>().max(READY);
             start += if service.init.is_some() { INIT } else { Duration::ZERO };
             let steps = service.stop.unix.iter().chain(&service.stop.windows);
             stop += steps.map(|s| s.wait.duration()).sum::<Duration>().max(BASE);
@@ -266,7 +266,8 @@ fn deadlines<'m>(manifests: impl IntoIterator<Item = &'m Manifest>) -> (Duration
     (start, stop)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::atomic::AtomicBool, time::Duration};
 

@@ -199,7 +199,9 @@ impl GateError {
 pub struct Output(pub String);
 
 fn told(services: &[String]) -> String {
-    services.iter().map(|s| format!("\n{s}")).collect()
+    services
+        .iter()
+        .fold(String::new(), |text, service| text + "\n" + service)
 }
 
 /// A stretch of a transaction that a person can wait for.

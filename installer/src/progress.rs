@@ -1,6 +1,6 @@
 //! Owns progress: a transaction's phases as bars and lines of the console.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Instant};
 
 use kojibox_console::{Phase as Bar, Ui};
 
@@ -14,7 +14,16 @@ use crate::{
 pub(crate) struct Shown<'a> {
     ui: &'a Ui,
     texts: &'static Texts,
-    current: Mutex<Option<Bar>>,
+    current: Mutex<Option<Current>>,
+}
+
+/// The phase at hand.
+#[derive(Debug)]
+struct Current {
+    bar: Bar,
+    label: &'static str,
+    counts_bytes: bool,
+    started: Instant,
 }
 
 impl<'a> Shown<'a> {
@@ -29,18 +38,23 @@ impl<'a> Shown<'a> {
 
     /// Ends the phase at hand; called when the transaction is over.
     pub(crate) fn finish(&self) {
-        if let Ok(mut current) = self.current.lock()
-            && let Some(bar) = current.take()
-        {
-            bar.finish("");
+        if let Some(current) = self.take() {
+            let text = if current.counts_bytes {
+                String::new()
+            } else {
+                format!("{}: {:.1} s", current.label, current.started.elapsed().as_secs_f64())
+            };
+            current.bar.finish(&text);
         }
     }
 
     /// Takes the phase at hand away without a word: an error follows.
     pub(crate) fn abandon(&self) {
-        if let Ok(mut current) = self.current.lock() {
-            drop(current.take());
-        }
+        drop(self.take());
+    }
+
+    fn take(&self) -> Option<Current> {
+        self.current.lock().ok()?.take()
     }
 
     fn label(&self, phase: Phase) -> &'static str {
@@ -67,15 +81,20 @@ impl Observer for Shown<'_> {
             self.ui.count(label, total)
         };
         if let Ok(mut current) = self.current.lock() {
-            *current = Some(bar);
+            *current = Some(Current {
+                bar,
+                label,
+                counts_bytes: phase.counts_bytes(),
+                started: Instant::now(),
+            });
         }
     }
 
     fn add(&self, n: u64) {
         if let Ok(current) = self.current.lock()
-            && let Some(bar) = &*current
+            && let Some(current) = &*current
         {
-            bar.add(n);
+            current.bar.add(n);
         }
     }
 

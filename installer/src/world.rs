@@ -69,6 +69,18 @@ impl World {
         }
     }
 
+    /// Writes a place below the home directory as `~/…`, so that it means the same for another user.
+    pub(crate) fn below_home(&self, path: &Path) -> PathBuf {
+        let home = self
+            .home
+            .as_ref()
+            .map(|home| home.canonicalize().unwrap_or_else(|_| home.clone()));
+        match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+            Some(rest) => Path::new("~").join(rest),
+            None => path.to_owned(),
+        }
+    }
+
     /// Where the wizard proposes to install.
     pub(crate) fn proposed_root(&self) -> PathBuf {
         self.home

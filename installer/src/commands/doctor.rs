@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use kojibox_console::{Exit, Outcome};
 use serde::Serialize;
 
-use super::{install, shared::SourceArgs};
+use super::{
+    install,
+    shared::{ChangeArgs, SourceArgs},
+};
 use crate::{
     flow::{self, Manner, Session},
     preflight::{Finding, Level},
@@ -44,8 +47,11 @@ pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
             source: args.source,
             root: Some(args.root),
             components: args.components,
-            yes: true,
-            dry_run: true,
+            change: ChangeArgs {
+                yes: true,
+                dry_run: true,
+                ..ChangeArgs::default()
+            },
             ..install::Args::default()
         },
         Manner::Terse,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kojibox_console::{Outcome, Report};
 
-use super::shared::{SourceArgs, pair, port};
+use super::shared::{ChangeArgs, SourceArgs};
 use crate::{
     answers::{Answers, AnswersFile},
     flow::{self, Aim, Manner, Request, Session},
@@ -34,27 +34,11 @@ pub(crate) struct Args {
     /// Components to install; default: the preselected ones
     #[arg(long = "component", value_name = "ID", value_delimiter = ',')]
     pub(crate) components: Option<Vec<String>>,
-    /// Answer a question of a pack
-    #[arg(long = "set", value_name = "ID=VALUE", value_parser = pair)]
-    pub(crate) set: Vec<(String, String)>,
-    /// Ask for a port of a service
-    #[arg(long = "port", value_name = "SERVICE.PORT=NUMBER", value_parser = port)]
-    pub(crate) ports: Vec<(String, u16)>,
     /// Language: `en` or `id`
     #[arg(long, value_name = "TAG", value_parser = ["en", "id"])]
     pub(crate) language: Option<String>,
-    /// Let an older release replace a newer one; recorded
-    #[arg(long)]
-    pub(crate) allow_downgrade: bool,
-    /// Start no service; the new generation counts as good at once
-    #[arg(long)]
-    pub(crate) no_start: bool,
-    /// Ask nothing; without any trust given this is refused (exit 20)
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-    /// Only show what would change
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
 }
 
 pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
@@ -68,9 +52,9 @@ pub(crate) fn request(args: Args, manner: Manner) -> Result<Request, Report> {
     answers.root = args.root.or(answers.root);
     answers.language = args.language.or(answers.language);
     answers.components = args.components.or(answers.components);
-    answers.answers.extend(args.set);
-    answers.ports.extend(args.ports);
-    if args.no_start {
+    answers.answers.extend(args.change.set);
+    answers.ports.extend(args.change.ports);
+    if args.change.no_start {
         answers.start = Some(false);
     }
     Ok(Request {
@@ -85,8 +69,8 @@ pub(crate) fn request(args: Args, manner: Manner) -> Result<Request, Report> {
         answers,
         answers_file: file,
         save_answers: args.save_answers,
-        allow_downgrade: args.allow_downgrade,
-        yes: args.yes,
-        dry_run: args.dry_run,
+        allow_downgrade: args.change.allow_downgrade,
+        yes: args.change.yes,
+        dry_run: args.change.dry_run,
     })
 }

@@ -43,6 +43,30 @@ impl SourceArgs {
     }
 }
 
+/// How a change is made, and what a person says to it beforehand.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct ChangeArgs {
+    /// Answer a question of a pack
+    #[arg(long = "set", value_name = "ID=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Ask for a port of a service
+    #[arg(long = "port", value_name = "SERVICE.PORT=NUMBER", value_parser = port)]
+    pub(crate) ports: Vec<(String, u16)>,
+    /// Let an older release replace a newer one; recorded
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    /// Start no service; the new generation counts as good at once
+    #[arg(long)]
+    pub(crate) no_start: bool,
+    /// Ask nothing; without any trust given a first install is refused (exit 20)
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// The install root of a command that needs one.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RootArgs {
@@ -68,7 +92,7 @@ fn fingerprint(text: &str) -> Result<String, String> {
 }
 
 /// Reads `KEY=VALUE`.
-pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected `KEY=VALUE`".to_owned()),
@@ -76,7 +100,7 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads `service.port=NUMBER`.
-pub(crate) fn port(text: &str) -> Result<(String, u16), String> {
+fn port(text: &str) -> Result<(String, u16), String> {
     let (name, number) = pair(text)?;
     match number.parse() {
         Ok(number @ 1..) => Ok((name, number)),

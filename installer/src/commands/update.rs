@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kojibox_console::Outcome;
 
-use super::shared::{SourceArgs, pair, port};
+use super::shared::{ChangeArgs, SourceArgs};
 use crate::{
     answers::Answers,
     flow::{self, Aim, Manner, Request, Session},
@@ -24,24 +24,8 @@ pub(crate) struct Args {
     /// Install root
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// Answer a new question of a pack
-    #[arg(long = "set", value_name = "ID=VALUE", value_parser = pair)]
-    set: Vec<(String, String)>,
-    /// Ask for another port of a service
-    #[arg(long = "port", value_name = "SERVICE.PORT=NUMBER", value_parser = port)]
-    ports: Vec<(String, u16)>,
-    /// Let an older release replace a newer one; recorded
-    #[arg(long)]
-    allow_downgrade: bool,
-    /// Start no service; the new generation counts as good at once
-    #[arg(long)]
-    no_start: bool,
-    /// Ask nothing
-    #[arg(short, long)]
-    yes: bool,
-    /// Only show what would change
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
@@ -58,16 +42,16 @@ pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
         strict_time: args.source.strict_time,
         answers: Answers {
             root: Some(args.root),
-            start: args.no_start.then_some(false),
-            answers: args.set.into_iter().collect(),
-            ports: args.ports.into_iter().collect(),
+            start: args.change.no_start.then_some(false),
+            answers: args.change.set.into_iter().collect(),
+            ports: args.change.ports.into_iter().collect(),
             ..Answers::default()
         },
         answers_file: None,
         save_answers: None,
-        allow_downgrade: args.allow_downgrade,
-        yes: args.yes,
-        dry_run: args.dry_run,
+        allow_downgrade: args.change.allow_downgrade,
+        yes: args.change.yes,
+        dry_run: args.change.dry_run,
     };
     flow::install(session, &request)
 }

@@ -7,6 +7,7 @@ use crate::flow::{self, Manner, Session};
 
 /// Be led through the installation; any flag of `install` answers its question beforehand
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     install: install::Args,

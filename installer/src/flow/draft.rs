@@ -91,7 +91,7 @@ pub(super) fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
         .iter()
         .zip(picks.iter())
         .map(|(manifest, pick)| Chosen {
-            manifest: &**manifest,
+            manifest,
             components: pick.components.clone(),
         })
         .collect();

@@ -86,7 +86,7 @@ pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
     let existing = Existing::read(&root).map_err(StateReport)?;
     let publishers = trusted::establish(session, request, &guide, &existing, &medium)?;
     session.go_on()?;
-    let Some(mut draft) = draft(session, request, &guide, &existing, &medium, publishers)? else {
+    let Some(mut draft) = draft(session, request, &guide, (&root, &existing), &medium, publishers)? else {
         session.ui.status("Nothing to do: the medium has nothing newer.");
         return Ok(Exit::NothingToDo);
     };
@@ -136,8 +136,7 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
     if !request.yes && !guide.confirm()? {
         return Err(declined(NOTHING_WRITTEN));
     }
-    let answers = save::answers_of(&draft, &root, &existing);
-    save::save(session, request, guide, &answers)?;
+    save::save(session, request, guide, &draft, &root, &existing)?;
     let ran = run::run(session, guide, &root, &medium, &existing, draft, !request.yes)?;
     if session.ui.is_json() {
         session.ui.json(&ran.document(&root));
@@ -172,7 +171,7 @@ fn guide<'a>(session: &Session<'a>, request: &Request) -> Result<Guide<'a>, Repo
 fn place(session: &Session<'_>, request: &Request, guide: &Guide<'_>, medium: &Medium) -> Result<PathBuf, Report> {
     let world = session.world;
     if let Some(root) = &request.answers.root {
-        return Ok(world.absolute(root));
+        return Ok(world.absolute(&world.with_home(&root.to_string_lossy())));
     }
     let texts = guide.texts;
     let check = |typed: &str| {
@@ -203,7 +202,7 @@ fn draft(
     session: &Session<'_>,
     request: &Request,
     guide: &Guide<'_>,
-    existing: &Existing,
+    (root, existing): (&Path, &Existing),
     medium: &Medium,
     publishers: Vec<Publisher>,
 ) -> Result<Option<Draft>, Report> {
@@ -220,7 +219,7 @@ fn draft(
         return Ok(None);
     };
     choose::components(request, guide, existing, &mut picks)?;
-    let settled = settle::settle(session, request, guide, existing, &picks)?;
+    let settled = settle::settle(session, request, guide, existing, &picks, root)?;
     let judged = trusted::judge(session, request, existing, medium, &catalog, &publishers, &mut picks)?;
     Ok(Some(Draft {
         picks,

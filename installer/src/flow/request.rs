@@ -29,6 +29,7 @@ pub(crate) enum Aim {
 }
 
 /// Everything that was asked for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// What is to be done.

@@ -6,12 +6,14 @@ use std::{
 };
 
 use kojibox_console::Report;
+use kojibox_signing::root::fingerprint;
 
 use super::{Draft, Existing, Manner, Request, Session};
 use crate::{
     answers::Answers,
     report::{NOTHING_WRITTEN, io_exit},
     select::selectable,
+    trust::{Origin, Publisher},
     wizard::Guide,
 };
 
@@ -23,7 +25,7 @@ struct SaveError {
 }
 
 /// The choices of a draft as an answers file states them.
-pub(super) fn answers_of(draft: &Draft, root: &Path, existing: &Existing) -> Answers {
+fn answers_of(session: &Session<'_>, draft: &Draft, root: &Path, existing: &Existing) -> Answers {
     let new = draft.picks.iter().filter(|p| p.offer.is_some());
     let wished = |p: &super::Pick| {
         let chosen = selectable(&p.manifest).filter(|c| p.components.contains(&c.id));
@@ -38,7 +40,7 @@ pub(super) fn answers_of(draft: &Draft, root: &Path, existing: &Existing) -> Ans
                 .any(|q| q.id == *id && q.default.as_deref() != Some(text))
     };
     Answers {
-        root: Some(root.to_owned()),
+        root: Some(session.world.below_home(root)),
         language: draft.language.clone(),
         packs: new.clone().map(|p| p.manifest.pack.clone()).collect(),
         components: Some(new.flat_map(wished).collect()),
@@ -59,7 +61,9 @@ pub(super) fn save(
     session: &Session<'_>,
     request: &Request,
     guide: &Guide<'_>,
-    answers: &Answers,
+    draft: &Draft,
+    root: &Path,
+    existing: &Existing,
 ) -> Result<(), Report> {
     let file = match (&request.save_answers, request.manner) {
         (Some(file), _) => Some(file.clone()),
@@ -73,14 +77,20 @@ pub(super) fn save(
         let file = session
             .world
             .absolute(&session.world.with_home(&file.to_string_lossy()));
-        write_answers(&file, answers)?;
-        guide.saved(&file);
+        write_answers(&file, &answers_of(session, draft, root, existing))?;
+        guide.saved(&session.world.program, &file, outside_trust(draft).as_deref());
     }
     Ok(())
 }
 
+/// Fingerprint that the next machine has to be given too, unless its installer brings the trust along.
+fn outside_trust(draft: &Draft) -> Option<String> {
+    let told = |p: &&Publisher| matches!(p.origin, Origin::Person | Origin::Fingerprint | Origin::File(_));
+    draft.publishers.iter().find(told).map(|p| fingerprint(p.root.bytes()))
+}
+
 /// Writes an answers file; a person's file, so it is written like one and not through the store of the root.
-pub(crate) fn write_answers(file: &Path, answers: &Answers) -> Result<(), Report> {
+fn write_answers(file: &Path, answers: &Answers) -> Result<(), Report> {
     std::fs::write(file, answers.to_toml()).map_err(|source| {
         let exit = io_exit(&source);
         let path = file.to_owned();

@@ -1,6 +1,9 @@
 //! Owns answers, ports, language and start: given, asked for, kept, or by default.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use kojibox_console::Report;
 
@@ -25,11 +28,12 @@ pub(super) fn settle(
     guide: &Guide<'_>,
     existing: &Existing,
     picks: &[Pick],
+    root: &Path,
 ) -> Result<Settled, Report> {
     let chosen: Vec<_> = picks
         .iter()
         .map(|pick| Chosen {
-            manifest: &**pick.manifest,
+            manifest: &pick.manifest,
             components: pick.components.clone(),
         })
         .collect();
@@ -62,7 +66,7 @@ pub(super) fn settle(
                 .flat_map(|p| &p.manifest.secrets)
                 .map(|s| s.id.clone())
                 .collect();
-            guide.secrets(&secrets, std::path::Path::new("secrets"));
+            guide.secrets(&secrets, &root.join("secrets"));
             guide.start()?
         }
         None => kept.is_none_or(|record| record.start),
@@ -86,12 +90,12 @@ fn ask_ports(
     picks: &[Pick],
     given: &Settings,
     before: &Settings,
-) -> Result<std::collections::BTreeMap<String, u16>, Report> {
+) -> Result<BTreeMap<String, u16>, Report> {
     let port_of = |name: &str, prefer| *given.ports.get(name).or(before.ports.get(name)).unwrap_or(&prefer);
     let asked = picks
         .iter()
         .flat_map(|p| services_of(&p.manifest, &p.components, port_of).1);
-    let asked: std::collections::BTreeMap<_, _> = asked.map(|p| (p.name, p.port)).collect();
+    let asked: BTreeMap<_, _> = asked.map(|p| (p.name, p.port)).collect();
     let own = existing.own_ports();
     let busy: BTreeSet<u16> = asked
         .values()

@@ -40,7 +40,8 @@ pub(crate) struct Change {
     /// Version before.
     pub from: Option<String>,
     /// What happens.
-    pub change: Fate,
+    #[serde(rename = "change")]
+    pub fate: Fate,
     /// Bytes that are written.
     pub size: u64,
     /// Manifest or tree.
@@ -115,7 +116,7 @@ impl Summary {
     /// The summary for people, line by line.
     pub(crate) fn lines(&self, texts: &Texts) -> Vec<String> {
         let mut lines: Vec<_> = self.packs.iter().map(|c| line(c, texts)).collect();
-        let changing = self.components.iter().filter(|c| c.change != Fate::Keep);
+        let changing = self.components.iter().filter(|c| c.fate != Fate::Keep);
         lines.extend(changing.map(|c| format!("  {}", line(c, texts))));
         let (needed, free) = (bytes(self.space.needed), bytes(self.space.free));
         let values = [("root", self.root.as_str()), ("needed", &needed), ("free", &free)];
@@ -134,7 +135,7 @@ impl Summary {
 }
 
 fn line(change: &Change, texts: &Texts) -> String {
-    let text = match change.change {
+    let text = match change.fate {
         Fate::Install => texts.install,
         Fate::Update => texts.update,
         Fate::Downgrade => texts.downgrade,
@@ -161,7 +162,7 @@ fn packs(draft: &Draft, existing: &Existing) -> Vec<Change> {
         .map(|pick| {
             let manifest = &pick.manifest;
             let before = existing.manifests.get(&manifest.pack);
-            let change = match before {
+            let fate = match before {
                 None => Fate::Install,
                 Some(b) if b.digest() == manifest.digest() => Fate::Keep,
                 Some(b) if b.sequence > manifest.sequence => Fate::Downgrade,
@@ -171,7 +172,7 @@ fn packs(draft: &Draft, existing: &Existing) -> Vec<Change> {
                 name: manifest.pack.clone(),
                 version: manifest.version.clone(),
                 from: before.map(|b| b.version.clone()),
-                change,
+                fate,
                 size: pick.chosen().map(|c| c.installed_size).sum(),
                 digest: manifest.digest(),
             }
@@ -186,7 +187,7 @@ fn packs(draft: &Draft, existing: &Existing) -> Vec<Change> {
             name: name.clone(),
             version: manifest.version.clone(),
             from: Some(manifest.version.clone()),
-            change: Fate::Remove,
+            fate: Fate::Remove,
             size: 0,
             digest: manifest.digest(),
         })
@@ -206,7 +207,7 @@ fn components(draft: &Draft, existing: &Existing) -> Vec<Change> {
         for component in pick.chosen() {
             let old = before(&component.id, &pick.manifest.pack);
             let version = |text: &str| semver::Version::parse(text).ok();
-            let change = match old {
+            let fate = match old {
                 None => Fate::Install,
                 Some(o) if o.tree_sha256 == component.tree_sha256 => Fate::Keep,
                 Some(o) if version(&o.version) > version(&component.version) => Fate::Downgrade,
@@ -216,12 +217,12 @@ fn components(draft: &Draft, existing: &Existing) -> Vec<Change> {
                 name: component.id.clone(),
                 version: component.version.clone(),
                 from: old.map(|o| o.version.clone()),
-                size: if change == Fate::Keep {
+                size: if fate == Fate::Keep {
                     0
                 } else {
                     component.installed_size
                 },
-                change,
+                fate,
                 digest: component.tree_sha256,
             });
         }
@@ -234,7 +235,7 @@ fn components(draft: &Draft, existing: &Existing) -> Vec<Change> {
         name: old.id.clone(),
         version: old.version.clone(),
         from: Some(old.version.clone()),
-        change: Fate::Remove,
+        fate: Fate::Remove,
         size: 0,
         digest: old.tree_sha256,
     }));

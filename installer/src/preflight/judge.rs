@@ -327,8 +327,8 @@ mod tests {
     /// What is not as it should be, one line each.
     fn complaints(demand: &Demand, facts: &Facts) -> String {
         let bad = judge(demand, facts).into_iter().filter(|f| f.level > Level::Ok);
-        bad.map(|f| format!("{:?} {} {}: {}\n", f.level, f.exit as u8, f.check, f.sentence()))
-            .collect()
+        let lines = bad.map(|f| format!("{:?} {} {}: {}", f.level, f.exit as u8, f.check, f.sentence()));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{fs, io, path::Path};
 use crate::platform;
 
 /// What a file system can do.
+#[expect(clippy::struct_excessive_bools, reason = "five abilities, each there or not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abilities {
     /// A program can be marked as one, and run.
@@ -38,7 +39,8 @@ impl Abilities {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     #[test]
     fn the_temporary_directory_can_do_everything_and_is_left_as_it_was() {

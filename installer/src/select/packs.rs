@@ -129,12 +129,12 @@ pub(crate) fn choose_update(there: &[&Manifest], installed: &Manifest, channel: 
 fn named(there: &[&Manifest], want: &Want) -> Result<Vec<usize>, PackError> {
     let named: Vec<_> = (0..there.len()).filter(|&i| there[i].pack == want.name).collect();
     if named.is_empty() {
-        let mut names: Vec<_> = there.iter().map(|m| m.pack.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut known: Vec<_> = there.iter().map(|m| m.pack.as_str()).collect();
+        known.sort_unstable();
+        known.dedup();
         return Err(PackError::NoSuchPack {
             name: want.name.clone(),
-            suggestion: or_nearest(&want.name, &names),
+            suggestion: or_nearest(&want.name, &known),
         });
     }
     Ok(named)

@@ -6,9 +6,11 @@
 //! Source: signing/TRUST.md.
 
 mod anchor;
+mod error;
 pub(crate) mod floors;
 mod verdict;
 
-pub(crate) use anchor::{Chain, Outside, Publisher, TrustError, agree, first, pinned};
+pub(crate) use anchor::{Chain, Origin, Outside, Publisher, agree, first, pinned};
+pub(crate) use error::TrustError;
 pub(crate) use floors::{FloorError, Release};
 pub(crate) use verdict::{Approval, ManifestRefusal, Offer, OfferError, approve, judge, unsigned};

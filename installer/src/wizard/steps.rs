@@ -228,10 +228,17 @@ impl Guide<'_> {
         Ok(Some(PathBuf::from(file.trim())))
     }
 
-    /// Says where the answers are.
-    pub(crate) fn saved(&self, file: &Path) {
-        self.asker
-            .say(&fill(self.texts.saved, &[("file", &file.display().to_string())]));
+    /// Says where the answers are, and how the next machine is installed with them.
+    pub(crate) fn saved(&self, installer: &Path, file: &Path, fingerprint: Option<&str>) {
+        let trust = fingerprint
+            .map(|print| format!(" --fingerprint {print}"))
+            .unwrap_or_default();
+        let values = [
+            ("installer", &*quoted(installer)),
+            ("file", &*quoted(file)),
+            ("trust", &*trust),
+        ];
+        self.asker.say(&fill(self.texts.saved, &values));
     }
 
     /// Says what runs where, and what to do next.

@@ -168,6 +168,32 @@ fn answers_are_saved_and_install_the_next_machine() {
 }
 
 #[test]
+fn the_installer_on_the_stick_brings_its_trust_along() {
+    let (publisher, machine) = (Publisher::new(), Machine::new());
+    publisher.release(&Release::tree("1.0.0"));
+    let own = fs::read(env!("CARGO_BIN_EXE_kojibox-installer")).unwrap();
+    let trailer = kojibox_signing::embedded::append(&[fs::read(publisher.root_json()).unwrap()]).unwrap();
+    let installer = publisher
+        .depot()
+        .join(format!("install-test{}", std::env::consts::EXE_SUFFIX));
+    fs::copy(env!("CARGO_BIN_EXE_kojibox-installer"), &installer).unwrap();
+    fs::write(&installer, [own.clone(), trailer].concat()).unwrap();
+    let run = |words: &[&str]| {
+        let output = std::process::Command::new(&installer).args(words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version: serde_json::Value = serde_json::from_str(&run(&["--version", "--json"])).unwrap();
+    assert_eq!(
+        version["sha256_without_trust"],
+        kojibox_signing::Digest::of(&own).to_string()
+    );
+    let root = machine.root();
+    run(&["install", "--yes", "--root", text(&root)]);
+    assert_eq!(machine.status()["state"], "active");
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_writes_nothing() {
     let (publisher, machine) = (Publisher::new(), Machine::new());
     publisher.release(&Release::stack("1.0.0"));

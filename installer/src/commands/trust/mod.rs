@@ -1,16 +1,15 @@
 //! Owns `trust`: the pinned trust roots of an install root, and a site's own.
 
-use std::path::{Path, PathBuf};
+mod show;
+
+use std::path::PathBuf;
 
 use kojibox_console::{Exit, Outcome, Report};
-use kojibox_signing::root::{Role, TrustedRoot, fingerprint};
-use serde::Serialize;
 
-use super::shared::{RootArgs, confirm, open_shared};
+use super::shared::{RootArgs, confirm};
 use crate::{
     flow::{self, Existing, Session},
     report::{NOTHING_WRITTEN, StateReport},
-    trust::{self, Publisher},
 };
 
 /// Show, add or remove publishers whose packs may be installed
@@ -57,37 +56,6 @@ struct RemoveArgs {
     yes: bool,
 }
 
-#[derive(Serialize)]
-struct Document {
-    root: String,
-    not_before: String,
-    publishers: Vec<PublisherDocument>,
-}
-
-#[derive(Serialize)]
-struct PublisherDocument {
-    publisher: String,
-    version: u64,
-    fingerprint: String,
-    expires: String,
-    roles: Vec<RoleDocument>,
-}
-
-#[derive(Serialize)]
-struct RoleDocument {
-    role: &'static str,
-    threshold: usize,
-    keys: Vec<KeyDocument>,
-}
-
-#[derive(Serialize)]
-struct KeyDocument {
-    id: String,
-    fingerprint: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-}
-
 /// A publisher cannot be removed.
 #[derive(Debug, thiserror::Error)]
 enum RemoveError {
@@ -99,77 +67,10 @@ enum RemoveError {
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     match &args.command {
-        Command::Show(root) => show(session, &root.path(session)),
+        Command::Show(root) => show::show(session, &root.path(session)),
         Command::Add(args) => add(session, args),
         Command::Remove(args) => remove(session, args),
     }
-}
-
-fn show(session: &Session<'_>, path: &Path) -> Outcome {
-    let (_root, _lock) = open_shared(path)?;
-    let existing = Existing::read(path).map_err(StateReport)?;
-    let publishers = trust::pinned(&existing.pins, None)?;
-    let document = Document {
-        root: path.display().to_string(),
-        not_before: existing.floors.not_before.clone(),
-        publishers: publishers.iter().map(publisher).collect(),
-    };
-    if session.ui.is_json() {
-        session.ui.json(&document);
-        return Ok(Exit::Done);
-    }
-    for publisher in &document.publishers {
-        let PublisherDocument {
-            publisher: id,
-            version,
-            fingerprint,
-            expires,
-            ..
-        } = publisher;
-        session
-            .ui
-            .answer(&format!("{id}  root {version}  {fingerprint}  until {expires}"));
-        for role in &publisher.roles {
-            session
-                .ui
-                .answer(&format!("  {} ({} of {})", role.role, role.threshold, role.keys.len()));
-            for key in &role.keys {
-                let name = key.name.as_deref().map(kojibox_console::escape).unwrap_or_default();
-                session
-                    .ui
-                    .answer(&format!("    {}  {}  {name}", &key.id[..16], key.fingerprint));
-            }
-        }
-    }
-    Ok(Exit::Done)
-}
-
-fn publisher(publisher: &Publisher) -> PublisherDocument {
-    let root = &publisher.root;
-    PublisherDocument {
-        publisher: publisher.root16.clone(),
-        version: root.version(),
-        fingerprint: fingerprint(root.bytes()),
-        expires: root.expires().to_string(),
-        roles: [Role::Root, Role::Pack, Role::Approval]
-            .into_iter()
-            .filter_map(|r| role(root, r))
-            .collect(),
-    }
-}
-
-fn role(root: &TrustedRoot, role: Role) -> Option<RoleDocument> {
-    let ring = root.ring(role)?;
-    let keys = ring.keys().map(|(id, key)| KeyDocument {
-        id: id.to_string(),
-        fingerprint: key.fingerprint(),
-        name: root.name_of(id).map(str::to_owned),
-    });
-    Some(RoleDocument {
-        role: role.as_str(),
-        threshold: ring.threshold(),
-        keys: keys.collect(),
-    })
 }
 
 fn add(session: &Session<'_>, args: &AddArgs) -> Outcome {

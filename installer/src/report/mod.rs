@@ -2,20 +2,24 @@
 //!
 //! Libraries know nothing of hints; this is the one place where they are written.
 
+mod state;
+mod transaction;
+
 use std::io;
 
-use kojibox_console::{Exit, Report, Ui};
+use kojibox_console::{Exit, Report};
 use kojibox_packs::{Kind, source::SourceError};
 use kojibox_signing::Refusal;
-use kojibox_state::{StateError, StoreError};
 
 use crate::{
     answers::AnswersError,
     medium::MediumError,
     select::{Mistake, PackError, SelectError},
-    transaction::{Cause, Situation, TxError},
     trust::{FloorError, ManifestRefusal, OfferError, TrustError},
 };
+
+pub(crate) use state::StateReport;
+pub(crate) use transaction::{is_medium_missing, tx_report};
 
 /// What is true of the machine when a command ends before it wrote anything.
 pub(crate) const NOTHING_WRITTEN: &str = "nothing was written";
@@ -160,11 +164,13 @@ impl From<FloorError> for Report {
             FloorError::Older { .. } => {
                 "to go down on purpose, add `--allow-downgrade`; `rollback` returns to a kept generation without it"
             }
-            FloorError::Revoked { .. } | FloorError::BelowMinimum { .. } => "ask the publisher for a newer release",
             FloorError::Replaced { .. } => {
                 "ask the publisher: two different packs claim the same place in the sequence"
             }
-            FloorError::Expired { .. } | FloorError::Stale { .. } => "ask the publisher for a newer release",
+            FloorError::Revoked { .. }
+            | FloorError::BelowMinimum { .. }
+            | FloorError::Expired { .. }
+            | FloorError::Stale { .. } => "ask the publisher for a newer release",
         };
         Self::new(Exit::Downgrade, error).state(NOTHING_WRITTEN).hint(hint)
     }
@@ -198,166 +204,5 @@ impl From<Mistake> for Report {
             ),
         };
         Self::new(Exit::Usage, mistake).state(NOTHING_WRITTEN).hint(hint)
-    }
-}
-
-/// Turns a failure of the install root into a report; `state` says what the machine is now.
-pub(crate) fn state_report(error: StateError, state: &str) -> Report {
-    let (exit, hint) = state_advice(&error);
-    Report::new(exit, error).state(state).hint(hint)
-}
-
-fn state_exit(error: &StateError) -> Exit {
-    state_advice(error).0
-}
-
-fn state_hint(error: &StateError) -> &'static str {
-    state_advice(error).1
-}
-
-fn state_advice(error: &StateError) -> (Exit, &'static str) {
-    match error {
-        StateError::Store(store) => (store_exit(store), "check the disk, its rights and its space"),
-        StateError::Create { source, .. } => (
-            io_exit(source),
-            "choose a place of your own with `--root`, or have its owner give you write permission",
-        ),
-        StateError::Lock { .. } => (Exit::FileSystem, "choose a place on a local disk with `--root`"),
-        StateError::Busy { .. } => (
-            Exit::Busy,
-            "wait for it to end; if that process is gone, the lock frees itself and this command can be repeated",
-        ),
-        StateError::NotARoot { .. } => (Exit::Usage, "name the install root with `--root`"),
-        StateError::Foreign { .. } => (Exit::Usage, "choose a new or empty directory with `--root`"),
-        StateError::Schema { .. } => (
-            Exit::FormatTooNew,
-            "use the installer that made this root, or a newer one",
-        ),
-        StateError::Document { .. }
-        | StateError::Damaged { .. }
-        | StateError::Missing { .. }
-        | StateError::Manifest { .. }
-        | StateError::Chain { .. }
-        | StateError::Path(_) => (
-            Exit::Damaged,
-            "run `kojibox-installer verify` to see what is damaged, then install again from the medium",
-        ),
-        StateError::Journal { .. } => (
-            Exit::RecoveryNeeded,
-            "check the disk; nothing is changed while the journal is damaged",
-        ),
-        StateError::Random(_) => (Exit::Unexpected, "run the same command again"),
-    }
-}
-
-impl From<StateReport> for Report {
-    fn from(error: StateReport) -> Self {
-        state_report(error.0, NOTHING_WRITTEN)
-    }
-}
-
-/// A failure of the install root before anything was written.
-#[derive(Debug)]
-pub(crate) struct StateReport(pub(crate) StateError);
-
-impl From<StateError> for StateReport {
-    fn from(error: StateError) -> Self {
-        Self(error)
-    }
-}
-
-/// Exit code of a store's refusal.
-pub(crate) fn store_exit(error: &StoreError) -> Exit {
-    match error {
-        StoreError::Io { source, .. } => io_exit(source),
-        _ => Exit::FileSystem,
-    }
-}
-
-/// The part or medium that a transaction missed, if that is why it ended.
-pub(crate) fn is_medium_missing(error: &TxError) -> Option<String> {
-    match error.cause() {
-        Cause::Read { source, .. } if source.kind() == Kind::MediumMissing => Some(source.to_string()),
-        _ => None,
-    }
-}
-
-/// Tells how a transaction ended and turns it into a report.
-pub(crate) fn tx_report(ui: &Ui, error: TxError) -> Report {
-    if let Some(output) = gate_output(error.cause()).filter(|o| !o.trim().is_empty()) {
-        ui.note("the launcher's last words:");
-        ui.note(output.trim_end());
-    }
-    let state = error.situation().to_string();
-    let interrupted = matches!(error.situation(), Situation::Interrupted { .. });
-    let (exit, hint) = tx_advice(error.cause());
-    let hint = if interrupted {
-        Some("run `kojibox-installer recover`".to_owned())
-    } else {
-        hint
-    };
-    let report = Report::new(exit, error).state(state);
-    match hint {
-        Some(hint) => report.hint(hint),
-        None => report,
-    }
-}
-
-fn gate_output(cause: &Cause) -> Option<&str> {
-    match cause {
-        Cause::Stop { source, .. } | Cause::NotReady { source, .. } => Some(source.output()),
-        _ => None,
-    }
-}
-
-fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
-    let (exit, hint) = match cause {
-        Cause::State(error) => return (state_exit(error), Some(state_hint(error).to_owned())),
-        Cause::Read { source, .. } => (kind(source.kind()), read_hint(source.kind())),
-        Cause::Index { source, .. } => (kind(source.kind()), "install again from the medium"),
-        Cause::Stop { .. } => (
-            Exit::NotReady,
-            "stop them with `kojibox down`, then run the same command again",
-        ),
-        Cause::NotReady { .. } => (
-            Exit::NotReady,
-            "read `kojibox logs`; `kojibox-installer prune` removes the generation when done",
-        ),
-        Cause::Cancelled => (Exit::Cancelled, "run the same command again to go on"),
-        Cause::NoGeneration(_) => (
-            Exit::Usage,
-            "see `kojibox-installer status` for the generations there are",
-        ),
-        Cause::NothingBefore => (
-            Exit::NothingToDo,
-            "see `kojibox-installer status` for the generations there are",
-        ),
-        Cause::AlreadyActive(_) => return (Exit::NothingToDo, None),
-        Cause::MarkedBad { .. } => (Exit::NotReady, "choose another one with `--to`"),
-        Cause::Revoked { .. } => (Exit::Downgrade, "to use it all the same, add `--unsafe-revoked`"),
-        Cause::DataFormat { .. } => (
-            Exit::Usage,
-            "to go back with the older data, add `--restore-data`; the newer data is kept aside",
-        ),
-        Cause::Damaged { .. } => (Exit::Damaged, "install that version again from its medium"),
-        Cause::NotKept { .. } => (Exit::Damaged, "install the pack again from its medium"),
-        Cause::Collision { .. } => (Exit::FileSystem, "run `kojibox-installer verify`, then `prune`"),
-        Cause::NoComponent { .. } => return (Exit::Unexpected, None),
-    };
-    (exit, Some(hint.to_owned()))
-}
-
-fn read_hint(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Damaged => {
-            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from"
-        }
-        Kind::MediumMissing => {
-            "insert the medium that has it, or name it with one more `--source`, then run the same command again"
-        }
-        Kind::Malformed => "tell the publisher: what was signed is not a valid pack",
-        Kind::TooNew => "use the installer that came with the pack",
-        Kind::Cancelled => "run the same command again to go on",
-        Kind::Io | Kind::Sink => "check the medium and the disk, then run the same command again",
     }
 }

@@ -1,0 +1,95 @@
+//! Owns how the end of a transaction reaches a person: what happened, what the machine is now, what to do.
+
+use kojibox_console::{Exit, Report, Ui};
+use kojibox_packs::Kind;
+
+use super::{kind, state::state_advice};
+use crate::transaction::{Cause, Situation, TxError};
+
+/// The part or medium that a transaction missed, if that is why it ended.
+pub(crate) fn is_medium_missing(error: &TxError) -> Option<String> {
+    match error.cause() {
+        Cause::Read { source, .. } if source.kind() == Kind::MediumMissing => Some(source.to_string()),
+        _ => None,
+    }
+}
+
+/// Tells how a transaction ended and turns it into a report.
+pub(crate) fn tx_report(ui: &Ui, error: TxError) -> Report {
+    if let Some(output) = gate_output(error.cause()).filter(|o| !o.trim().is_empty()) {
+        ui.note("the launcher's last words:");
+        ui.note(output.trim_end());
+    }
+    let state = error.situation().to_string();
+    let interrupted = matches!(error.situation(), Situation::Interrupted { .. });
+    let (exit, hint) = tx_advice(error.cause());
+    let hint = if interrupted {
+        Some("run `kojibox-installer recover`".to_owned())
+    } else {
+        hint
+    };
+    let report = Report::new(exit, error).state(state);
+    match hint {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
+}
+
+fn gate_output(cause: &Cause) -> Option<&str> {
+    match cause {
+        Cause::Stop { source, .. } | Cause::NotReady { source, .. } => Some(source.output()),
+        _ => None,
+    }
+}
+
+fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
+    let (exit, hint) = match cause {
+        Cause::State(error) => state_advice(error),
+        Cause::Read { source, .. } => (kind(source.kind()), read_hint(source.kind())),
+        Cause::Index { source, .. } => (kind(source.kind()), "install again from the medium"),
+        Cause::Stop { .. } => (
+            Exit::NotReady,
+            "stop them with `kojibox down`, then run the same command again",
+        ),
+        Cause::NotReady { .. } => (
+            Exit::NotReady,
+            "read `kojibox logs`; `kojibox-installer prune` removes the generation when done",
+        ),
+        Cause::Cancelled => (Exit::Cancelled, "run the same command again to go on"),
+        Cause::NoGeneration(_) => (
+            Exit::Usage,
+            "see `kojibox-installer status` for the generations there are",
+        ),
+        Cause::NothingBefore => (
+            Exit::NothingToDo,
+            "see `kojibox-installer status` for the generations there are",
+        ),
+        Cause::AlreadyActive(_) => return (Exit::NothingToDo, None),
+        Cause::MarkedBad { .. } => (Exit::NotReady, "choose another one with `--to`"),
+        Cause::Revoked { .. } => (Exit::Downgrade, "to use it all the same, add `--unsafe-revoked`"),
+        Cause::DataFormat { .. } => (
+            Exit::Usage,
+            "to go back with the older data, add `--restore-data`; the newer data is kept aside",
+        ),
+        Cause::Damaged { .. } => (Exit::Damaged, "install that version again from its medium"),
+        Cause::NotKept { .. } => (Exit::Damaged, "install the pack again from its medium"),
+        Cause::Collision { .. } => (Exit::FileSystem, "run `kojibox-installer verify`, then `prune`"),
+        Cause::NoComponent { .. } => return (Exit::Unexpected, None),
+    };
+    (exit, Some(hint.to_owned()))
+}
+
+fn read_hint(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Damaged => {
+            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from"
+        }
+        Kind::MediumMissing => {
+            "insert the medium that has it, or name it with one more `--source`, then run the same command again"
+        }
+        Kind::Malformed => "tell the publisher: what was signed is not a valid pack",
+        Kind::TooNew => "use the installer that came with the pack",
+        Kind::Cancelled => "run the same command again to go on",
+        Kind::Io | Kind::Sink => "check the medium and the disk, then run the same command again",
+    }
+}
