@@ -136,7 +136,9 @@ pub fn pin(
                 pinned.kept += 1;
             }
             (old, _) => {
-                if let Some(entry) = sibling(lock, component, pack.target).filter(|_| done.contains(&component.id)) {
+                if let Some(entry) =
+                    sibling(lock, component, pack.target).filter(|_| !anew || done.contains(&component.id))
+                {
                     lock.put(entry);
                     pinned.resolved += 1;
                     continue;

@@ -123,3 +123,31 @@ fn a_lock_that_is_none_is_told() {
         assert!(refused.contains(told), "{refused}");
     }
 }
+
+#[test]
+fn a_source_for_all_targets_is_asked_once() {
+    let desk = Desk::new();
+    desk.write("down/a.txt", "one");
+    let url = super::desk::file_url(&desk.path("down/a.txt"));
+    let component = format!("[[component]]\nid = \"a\"\nversion = \"1.0.0\"\nsource = {{ url = \"{url}\" }}\n");
+    let targets = r#"targets = ["linux-x86_64", "windows-x86_64"]"#;
+    desk.write(
+        "stack.toml",
+        format!("[pack]\nname = \"p\"\nversion = \"1.0.0\"\n{targets}\n{component}"),
+    );
+    desk.packer("lock stack.toml --cache cache --target linux-x86_64").ok();
+    desk.write("down/a.txt", "two");
+    desk.packer("lock stack.toml --cache cache").ok();
+    let lock = desk.read("stack.lock");
+    let digest = "sha256 = \"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed\"";
+    assert_eq!(
+        lock.matches(digest).count(),
+        2,
+        "both targets have the same bytes: {lock}"
+    );
+    desk.packer("lock stack.toml --cache cache --update").ok();
+    assert!(
+        !desk.read("stack.lock").contains(digest),
+        "asked anew, both have the new bytes"
+    );
+}
