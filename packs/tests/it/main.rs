@@ -15,6 +15,7 @@ mod medium;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+#[cfg(unix)]
 mod recovery;
 #[cfg(test)]
 mod roundtrip;

@@ -40,14 +40,12 @@ fn walk(dir: &Path, prefix: &str, out: &mut std::collections::BTreeMap<String, W
     }
 }
 
-#[cfg(unix)]
 fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
 /// What a person without Kojibox does.
-#[cfg(unix)]
 fn recover(entries: Vec<InputEntry>, options: &BlobOptions) {
     let expected = Seen::expected(&entries);
     let packed = Packed::new(entries, options);
@@ -84,44 +82,12 @@ fn recover(entries: Vec<InputEntry>, options: &BlobOptions) {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_whole_blob_unpacks_with_stock_tools() {
     recover(tree(), &options());
 }
 
 #[test]
-#[cfg(unix)]
 fn a_split_blob_unpacks_with_stock_tools_and_each_part_is_a_zstd_file() {
     let part_size = 70 << 10;
     recover(tree(), &BlobOptions { part_size, ..options() });
-}
-
-#[test]
-fn the_tar_crate_sees_the_same_entries() {
-    let packed = Packed::new(tree(), &options());
-    let blob = fs::File::open(packed.blobs().join(&packed.component.blob.name)).unwrap();
-    let mut archive = tar::Archive::new(zstd::stream::read::Decoder::new(blob).unwrap());
-    let mut seen = std::collections::BTreeMap::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().to_str().unwrap().trim_end_matches('/').to_owned();
-        let header = entry.header().clone();
-        let link = entry.link_name().unwrap().map(|l| l.to_str().unwrap().to_owned());
-        let what = match header.entry_type() {
-            tar::EntryType::Directory => What::Dir,
-            tar::EntryType::Symlink => What::Link(link.unwrap()),
-            tar::EntryType::Link => seen
-                .get(&link.unwrap())
-                .cloned()
-                .expect("a hard link names an earlier file"),
-            tar::EntryType::Regular => {
-                let mut bytes = Vec::new();
-                std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
-                What::File(header.mode().unwrap(), bytes.into())
-            }
-            other => panic!("type {other:?} does not exist in a pack"),
-        };
-        seen.insert(path, what);
-    }
-    assert_eq!(seen, Seen::expected(&tree()));
 }

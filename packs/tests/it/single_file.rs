@@ -311,6 +311,38 @@ fn containers_of_other_programs_are_refused() {
     assert!(Kpack::open(&path).is_ok(), "the honest form of the same is read");
 }
 
+/// A file with a hole, which only some systems make without writing it.
+#[test]
+#[cfg(unix)]
+fn members_behind_4_gib_are_read_at_their_place() {
+    use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.kpack");
+    let hole = 5_u64 << 30;
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(member(tar::EntryType::Regular, "blobs/a.tar.zst", hole).as_bytes())
+        .unwrap();
+    file.seek(SeekFrom::Start(512 + hole)).unwrap();
+    file.write_all(member(tar::EntryType::Regular, "blobs/b.tar.zst", 3).as_bytes())
+        .unwrap();
+    file.write_all(b"abc").unwrap();
+    file.set_len(512 + hole + 1024 + 1024).unwrap();
+    let kpack = Kpack::open(&path).unwrap();
+    assert_eq!(
+        kpack.read_small(&Section::Blobs, "b.tar.zst", 9).unwrap().unwrap(),
+        b"abc"
+    );
+    let mut blob = kpack.open(&Section::Blobs, "a.tar.zst").unwrap().unwrap();
+    assert_eq!(blob.seek(SeekFrom::End(0)).unwrap(), hole);
+    assert_eq!(blob.seek(SeekFrom::Start(hole - 1)).unwrap(), hole - 1);
+    assert_eq!(
+        blob.read(&mut [1; 9]).unwrap(),
+        1,
+        "a window ends where its member ends"
+    );
+}
+
 #[test]
 fn sizes_above_fat32_are_known() {
     assert!(!exceeds_fat32((4 << 30) - 1) && exceeds_fat32(4 << 30));
