@@ -30,6 +30,7 @@ pub struct Run {
     silent_about: Vec<String>,
     answers: bool,
     warns: bool,
+    errors: usize,
     timeout: Duration,
     stdin: Vec<u8>,
     signal: Option<(Duration, &'static str)>,
@@ -60,6 +61,7 @@ impl Run {
             silent_about: Vec::new(),
             answers: false,
             warns: false,
+            errors: 1,
             timeout: Duration::from_mins(2),
             stdin: Vec::new(),
             signal: None,
@@ -111,6 +113,12 @@ impl Run {
     /// Must not say `text` anywhere.
     pub fn silent_about(mut self, text: impl Into<String>) -> Self {
         self.silent_about.push(text.into());
+        self
+    }
+
+    /// Must tell `count` errors when it fails, instead of one: a definition has all its mistakes told at once.
+    pub fn errors(mut self, count: usize) -> Self {
+        self.errors = count;
         self
     }
 
@@ -355,22 +363,20 @@ impl Ended {
         self.judge_error()
     }
 
-    /// The house form: `error:` once, lower case, no period at its end.
+    /// The house form: `error: …`, lower case, no period at its end.
     fn judge_error(&self) -> Outcome {
-        let lines: Vec<&str> = self
-            .done
-            .stderr
-            .lines()
-            .filter_map(|line| line.strip_prefix("error: "))
-            .collect();
-        ensure(lines.len() == 1, || {
-            format!("expected one line `error: …`, got {}", lines.len())
+        let lines = self.done.stderr.lines().filter_map(|line| line.strip_prefix("error: "));
+        let lines: Vec<&str> = lines.collect();
+        let expected = self.run.errors;
+        ensure(lines.len() == expected, || {
+            format!("expected {expected} line(s) `error: …`, got {}", lines.len())
         })?;
-        let line = lines[0];
-        ensure(!line.starts_with(char::is_uppercase), || {
-            "an error starts in lower case".into()
-        })?;
-        ensure(!line.ends_with('.'), || "an error has no period at its end".into())
+        lines.into_iter().try_for_each(|line| {
+            ensure(!line.starts_with(char::is_uppercase), || {
+                "an error starts in lower case".into()
+            })?;
+            ensure(!line.ends_with('.'), || "an error has no period at its end".into())
+        })
     }
 }
 
@@ -451,7 +457,7 @@ mod tests {
             ("exit 0", "expected exit 24, got 0"),
             (
                 "echo 'no house form' >&2; exit 24",
-                "expected one line `error: …`, got 0",
+                "expected 1 line(s) `error: …`, got 0",
             ),
             ("echo 'error: Upper' >&2; exit 24", "lower case"),
             ("echo 'error: period.' >&2; exit 24", "no period"),

@@ -152,18 +152,8 @@ impl Sandbox {
     /// Writes a file in the folder to work in, with its directories.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Outcome<PathBuf> {
         let path = self.path(name);
+        self.make_parents(&path)?;
         let doing = || Failure::doing(format!("could not write `{}`", path.display()));
-        let below = path
-            .parent()
-            .and_then(|dir| dir.strip_prefix(self.work()).ok())
-            .unwrap_or(Path::new(""));
-        let mut dir = self.work();
-        for part in below {
-            dir.push(part);
-            if !dir.is_dir() {
-                self.make_dir(&dir).map_err(doing())?;
-            }
-        }
         fs::write(&path, content).map_err(doing())?;
         self.give(&path).map_err(doing())?;
         Ok(path)
@@ -175,25 +165,31 @@ impl Sandbox {
         for entry in WalkDir::new(from).sort_by_file_name() {
             let entry = entry.map_err(Failure::doing(format!("could not walk `{}`", from.display())))?;
             let below = entry.path().strip_prefix(from).unwrap_or(Path::new(""));
-            let target = if below.as_os_str().is_empty() {
-                to.clone()
-            } else {
-                to.join(below)
-            };
+            let target: PathBuf = to.iter().chain(below).collect();
+            self.make_parents(&target)?;
             let doing = || Failure::doing(format!("could not copy `{}`", entry.path().display()));
-            if entry.file_type().is_dir() {
-                if !target.is_dir() {
-                    fs::create_dir_all(&target).map_err(doing())?;
-                }
-            } else {
-                if let Some(dir) = target.parent() {
-                    fs::create_dir_all(dir).map_err(doing())?;
-                }
+            if !entry.file_type().is_dir() {
                 fs::copy(entry.path(), &target).map_err(doing())?;
+                self.give(&target).map_err(doing())?;
+            } else if !target.is_dir() {
+                self.make_dir(&target).map_err(doing())?;
             }
-            self.give(&target).map_err(doing())?;
         }
         Ok(to)
+    }
+
+    /// Makes the directories above `path`, up to the folder to work in, for the user of the programs.
+    fn make_parents(&self, path: &Path) -> Outcome {
+        let above = path.parent().and_then(|dir| dir.strip_prefix(self.work()).ok());
+        let mut dir = self.work();
+        for part in above.unwrap_or(Path::new("")) {
+            dir.push(part);
+            if !dir.is_dir() {
+                self.make_dir(&dir)
+                    .map_err(Failure::doing(format!("could not make `{}`", dir.display())))?;
+            }
+        }
+        Ok(())
     }
 
     /// Programs of this place that still run; there must be none once everything was stopped.

@@ -78,6 +78,12 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// The installed launcher knows how to update itself.
+    pub(super) fn can_self_update(&self) -> Outcome<bool> {
+        let (code, _) = self.launcher(["self-update", "--help"]).any()?;
+        Ok(code == 0)
+    }
+
     /// The launcher replaces itself; the guest book goes on running.
     pub(super) fn self_update(&self, story: &Story<'_>) -> Outcome {
         story.chapter("The launcher updates itself");
@@ -161,7 +167,8 @@ impl<'a> Machine<'a> {
 
     fn with_stick(&self, command: &str) -> Run {
         let run = self.installer(command).arg("--source").arg(self.sandbox.path("stick"));
-        run.arg("--yes")
+        // Another program may have the preferred port: that is a warning.
+        run.arg("--yes").warns()
     }
 
     fn installer(&self, command: &str) -> Run {

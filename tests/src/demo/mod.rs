@@ -64,8 +64,10 @@ fn tell(cli: &Cli, story: &Story<'_>) -> Outcome {
     machine.update(story)?;
     machine.expect_release_two(story)?;
 
-    publisher::release_launcher(story, &sandbox)?;
-    machine.self_update(story)?;
+    if machine.can_self_update()? {
+        publisher::release_launcher(story, &sandbox)?;
+        machine.self_update(story)?;
+    }
 
     if cli.keep {
         sandbox.keep();

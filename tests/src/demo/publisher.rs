@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Failure, Outcome, Sandbox, Story,
+    Failure, Outcome, Sandbox, Story, ensure,
     pack::{demo_stack, host_target},
     tree, units,
 };
@@ -54,14 +54,40 @@ pub(super) fn release(story: &Story<'_>, sandbox: &Sandbox, release: Release) ->
     build(story, sandbox, &stack, None)
 }
 
-/// Builds a pack release whose only news is a newer launcher.
+/// Mark in a launcher's bytes before its version, which `build` reads.
+const VERSION_MARK: &[u8] = b"kojibox-launcher-version=";
+
+/// Builds a pack release whose only news is a newer launcher: the same program with the next version written into it.
 pub(super) fn release_launcher(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
     story.chapter("Release 2.0.1: a new launcher");
     let stack =
         fs::read_to_string(sandbox.path("recipe/stack-2.toml")).map_err(Failure::doing("could not read the recipe"))?;
     let stack = stack.replace("version = \"2.0.0\"\ntargets", "version = \"2.0.1\"\ntargets");
     let stack = sandbox.write("recipe/stack-2b.toml", stack)?;
+    let launcher = sandbox.copy(
+        &sandbox.bin("kojibox"),
+        &format!("tools/kojibox{}", std::env::consts::EXE_SUFFIX),
+    )?;
+    raise_version(&launcher)?;
     build(story, sandbox, &stack, Some(sandbox.path("tools")))
+}
+
+/// Counts the last digit of the version in the launcher's mark up by one.
+fn raise_version(launcher: &Path) -> Outcome {
+    let doing = || Failure::doing(format!("could not raise the version of `{}`", launcher.display()));
+    let mut bytes = fs::read(launcher).map_err(doing())?;
+    let starts = (0..bytes.len())
+        .filter(|at| bytes[*at..].starts_with(VERSION_MARK))
+        .map(|at| at + VERSION_MARK.len());
+    let ends = starts.filter_map(|at| Some(at + bytes[at..].iter().take(40).position(|b| *b == b'\n')? - 1));
+    let digits: Vec<usize> = ends.filter(|at| bytes[*at].is_ascii_digit()).collect();
+    ensure(!digits.is_empty(), || {
+        format!("`{}` does not say its version", launcher.display())
+    })?;
+    for at in digits {
+        bytes[at] = if bytes[at] == b'9' { b'8' } else { bytes[at] + 1 };
+    }
+    fs::write(launcher, bytes).map_err(doing())
 }
 
 fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &Path, tools: Option<PathBuf>) -> Outcome {

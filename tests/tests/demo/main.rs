@@ -34,8 +34,9 @@ impl<'a> Machine<'a> {
         self.publisher.build(&demo_stack(self.sandbox, number)?).map(drop)
     }
 
+    /// Another program, or another test, may have the preferred port: that is a warning.
     fn install(&self) -> Run {
-        self.publisher.install_run(&self.root)
+        self.publisher.install_run(&self.root).warns()
     }
 
     fn update(&self) -> Run {
@@ -43,7 +44,7 @@ impl<'a> Machine<'a> {
             .sandbox
             .installer(["update", "--yes", "--source"])
             .arg(self.publisher.depot());
-        run.arg("--root").arg(&self.root)
+        run.arg("--root").arg(&self.root).warns()
     }
 
     fn installer(&self, args: &[&str]) -> Run {

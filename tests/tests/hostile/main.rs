@@ -50,9 +50,6 @@ fn expect_nothing_installed(root: &std::path::Path) -> Outcome {
         format!("`{}` has an active generation", root.display())
     })?;
     let left = kojibox_tests::tree::picture(&root.join("components"))?;
-    ensure(left.is_empty(), || format!("components were left: {left:?}"))?;
-    let staged = kojibox_tests::tree::picture(&root.join("staging"))?;
-    ensure(staged.values().all(|what| what == "dir"), || {
-        format!("files were left in staging: {staged:?}")
-    })
+    // Verified files may wait in staging, from where nothing is ever run, for the same command to be repeated.
+    ensure(left.is_empty(), || format!("components were left: {left:?}"))
 }

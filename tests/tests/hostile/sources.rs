@@ -27,8 +27,8 @@ fn a_typo_is_named_with_its_place_and_the_nearest_word() -> Outcome {
             .fails(2)
             .says("stack.toml:9:1")
             .says("defualt")
-            .says("default");
-        run.answer()?;
+            .says("did you mean `default`?");
+        run.errors(2).answer()?;
     }
     Ok(())
 }
@@ -45,7 +45,8 @@ fn every_mistake_of_a_definition_is_told_at_once() -> Outcome {
         .says("stack.toml:2:")
         .says("stack.toml:3:")
         .says("stack.toml:4:");
-    run.says("linux-riscv").says("nowhere").answer().map(drop)
+    let run = run.says("linux-riscv").says("nowhere").says("has 4 mistakes");
+    run.errors(5).answer().map(drop)
 }
 
 #[test]
@@ -100,9 +101,12 @@ fn a_source_that_cannot_be_reached_is_named_after_all_mirrors() -> Outcome {
         "0".repeat(64)
     );
     let run = build(&sandbox, &publisher, &source)?;
-    let (code, done) = run.any()?;
-    let named = done.stderr.contains("/a.tar.gz") && done.stderr.contains("error: ");
-    ensure(code != 0 && code != 1 && named, || format!("{code} {}", done.stderr))
+    run.fails(33)
+        .says("a.tar.gz")
+        .says("/b.tar.gz")
+        .says("  hint: ")
+        .answer()
+        .map(drop)
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn a_source_with_another_checksum_is_damage() -> Outcome {
     let file = sandbox.write("archive.bin", "not what was pinned")?;
     let source = format!(
         "source = {{ url = \"file://{}\", sha256 = \"{}\" }}",
-        file.display(),
+        encoded(&file),
         "0".repeat(64)
     );
     let run = build(&sandbox, &publisher, &source)?.fails(21);
@@ -122,6 +126,22 @@ fn a_source_with_another_checksum_is_damage() -> Outcome {
     ensure(!publisher.depot().join("packs").exists(), || {
         "nothing may be left in the depot".into()
     })
+}
+
+/// A path as a URL wants it.
+fn encoded(path: &Path) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    let bytes = path.to_string_lossy().into_owned().into_bytes();
+    bytes
+        .into_iter()
+        .map(|b| {
+            if plain(b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 #[test]
@@ -166,14 +186,14 @@ fn a_tree_that_cannot_be_in_a_pack_is_refused_at_build_time() -> Outcome {
         ("dot.", "dot or a space"),
     ] {
         let file = sandbox.write(&format!("s/files/{name}"), "x")?;
-        publisher.build_run(&stack).fails(24).says(text).says(name).answer()?;
+        publisher.build_run(&stack).fails(2).says(text).says(name).answer()?;
         remove(&file)?;
     }
     sandbox.write("s/files/one.txt", "x")?;
     let file = sandbox.write("s/files/ONE.txt", "x")?;
     publisher
         .build_run(&stack)
-        .fails(24)
+        .fails(2)
         .says("same name on some systems")
         .answer()?;
     remove(&file)

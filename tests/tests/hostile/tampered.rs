@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use kojibox_tests::{Failure, Outcome, Sandbox, ensure, pack::host_target};
+use kojibox_tests::{
+    Failure, Outcome, Sandbox, ensure,
+    pack::{Publisher, host_target},
+};
 
 use crate::{
     forge::{Forge, read, with_flipped, write},
@@ -103,14 +106,16 @@ fn a_cut_blob_and_a_missing_one_are_told_apart() -> Outcome {
 #[test]
 fn a_missing_part_is_named() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let forge = Forge::new(&sandbox)?;
+    let publisher = Publisher::new(&sandbox, "publisher")?;
+    publisher.build_tree(
+        "1.0.0",
+        &[("a.txt", b"a"), ("big.bin", &crate::forge::noise(20_000_000))],
+    )?;
     let stick = sandbox.path("stick");
-    let run = sandbox
-        .packer(["stick", "--part-size", "1000000"])
-        .arg(&stick)
-        .arg("--depot")
-        .arg(forge.publisher.depot());
-    run.arg("--trust").arg(forge.publisher.root_json()).answer()?;
+    // A part holds whole frames, which are up to 8 MiB.
+    let run = sandbox.packer(["stick", "--part-size", "9000000"]).arg(&stick);
+    let run = run.arg("--depot").arg(publisher.depot()).arg("--trust");
+    run.arg(publisher.root_json()).answer()?;
     let picture = sandbox.picture("stick/blobs")?;
     let part = picture
         .keys()

@@ -123,20 +123,20 @@ fn a_missing_or_wrong_key_stops_the_build() -> Outcome {
     build()
         .arg("--key")
         .arg(sandbox.path("no-such-key"))
-        .fails(2)
+        .fails(32)
         .says("no-such-key")
         .answer()?;
     build()
         .arg("--key")
         .arg(stranger.dir("keys/pack"))
-        .fails(20)
-        .says("no pack role")
+        .fails(2)
+        .says("may not sign packs of this publisher")
         .answer()?;
     build()
         .arg("--key")
         .arg(publisher.dir("keys/root"))
-        .fails(20)
-        .says("no pack role")
+        .fails(2)
+        .says("may not sign packs of this publisher")
         .answer()?;
     ensure(!sandbox.path("depot/packs").exists(), || {
         "nothing may be left in the depot".into()
