@@ -50,7 +50,12 @@ pub(crate) enum Command {
     /// Run a command with the programs of the install first in `PATH`
     Exec {
         /// The command and its arguments, after `--`
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "CMD"
+        )]
         command: Vec<String>,
     },
     /// Print what `exec` adds to the environment, to be read by a shell

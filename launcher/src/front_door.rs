@@ -15,7 +15,9 @@ fn behind(place: &Place) -> Result<Option<std::path::PathBuf>, StateError> {
         return Ok(None);
     }
     let root = InstallRoot::open(&place.root)?;
-    let Some(current) = root.current()? else { return Ok(None) };
+    let Some(current) = root.current()? else {
+        return Ok(None);
+    };
     Ok(root.launcher(&current).filter(|p| p.is_file() && *p != place.exe))
 }
 
@@ -32,5 +34,8 @@ pub(crate) fn pass(place: &Place, outside: &Outside, ui: &Ui) {
     let mut command = Command::new(&behind);
     command.args(&outside.arguments);
     let error = kojibox_supervisor::replace_process(&mut command);
-    ui.warn(&format!("`{}` could not be started ({error}); going on with this one.", behind.display()));
+    ui.warn(&format!(
+        "`{}` could not be started ({error}); going on with this one.",
+        behind.display()
+    ));
 }

@@ -30,7 +30,7 @@ pub struct Outside {
 }
 
 /// Runs one command, or one of the hidden roles.
-pub fn run(args: Args, outside: Outside) -> ExitCode {
+pub fn run(args: Args, outside: &Outside) -> ExitCode {
     let ui = Ui::new(&args.output, args.json);
-    kojibox_console::finish(&ui, |ui| commands::run(args, &outside, ui))
+    kojibox_console::finish(&ui, |ui| commands::run(args, outside, ui))
 }

@@ -8,7 +8,7 @@ use kojibox::{Args, Outside};
 fn main() -> ExitCode {
     kojibox::run(
         Args::parse(),
-        Outside {
+        &Outside {
             exe: env::current_exe(),
             root: env::var_os("KOJIBOX_ROOT").filter(|v| !v.is_empty()).map(Into::into),
             environment: env::vars_os().collect(),

@@ -43,21 +43,18 @@ impl Place {
     /// Finds the tree that is meant.
     pub(crate) fn find(given: Option<&Path>, outside: &Outside) -> Outcome<Self> {
         let exe = own_program(outside)?;
-        let root = match given.or(outside.root.as_deref()) {
-            Some(root) => {
-                let root = absolute(root, outside)?;
-                if !is_root(&root) {
-                    return Err(report(Why::NotARoot(root)));
-                }
-                root
-            }
-            None => {
-                let mut above = exe.ancestors().skip(1).take(DEPTH);
-                let found = above.find(|dir| is_root(dir)).map(Path::to_owned);
-                found.ok_or_else(|| report(Why::Elsewhere(exe.clone())))?
-            }
+        let Some(root) = given.or(outside.root.as_deref()) else {
+            let mut above = exe.ancestors().skip(1).take(DEPTH);
+            let found = above.find(|dir| is_root(dir)).map(Path::to_owned);
+            let root = found.ok_or_else(|| report(Why::Elsewhere(exe.clone())))?;
+            return Ok(Self { root, exe });
         };
-        Ok(Self { root, exe })
+        let root = absolute(root, outside)?;
+        if is_root(&root) {
+            Ok(Self { root, exe })
+        } else {
+            Err(report(Why::NotARoot(root)))
+        }
     }
 }
 
@@ -74,7 +71,12 @@ fn absolute(path: &Path, outside: &Outside) -> Outcome<PathBuf> {
     let base = match &outside.working_dir {
         Ok(dir) => dir.clone(),
         Err(_) if path.is_absolute() => PathBuf::new(),
-        Err(error) => return Err(report(Why::NoWorkingDir(io::Error::new(error.kind(), error.to_string())))),
+        Err(error) => {
+            return Err(report(Why::NoWorkingDir(io::Error::new(
+                error.kind(),
+                error.to_string(),
+            ))));
+        }
     };
     let mut out = PathBuf::new();
     for part in base.join(path).components() {

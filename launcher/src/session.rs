@@ -36,7 +36,10 @@ pub(crate) fn daemon(place: &Place, outside: &Outside) -> Outcome<Client> {
     match client.moved_from(&place.root) {
         None => Ok(client),
         Some(was) => {
-            let text = format!("the tree was moved here from `{}` while its services run", was.display());
+            let text = format!(
+                "the tree was moved here from `{}` while its services run",
+                was.display()
+            );
             Err(Report::new(Exit::NotReady, text).hint("run `kojibox down`, then `kojibox up`"))
         }
     }
@@ -126,12 +129,20 @@ pub(crate) struct Teller {
 impl Teller {
     /// Tells what is new about the services that `wanted` names (all if empty).
     pub(crate) fn tell(&mut self, ui: &Ui, status: &Status, wanted: &[String]) {
-        for service in status.services.iter().filter(|s| wanted.is_empty() || wanted.contains(&s.name)) {
+        for service in status
+            .services
+            .iter()
+            .filter(|s| wanted.is_empty() || wanted.contains(&s.name))
+        {
             let now = (service.state, service.reason.clone());
             let before = self.told.insert(service.name.clone(), now.clone());
             if before.as_ref() != Some(&now) && (before.is_some() || service.state != State::Stopped) {
                 let quiet = before.as_ref().is_some_and(|b| b.0 == now.0) || service.state == State::Preparing;
-                if quiet { ui.detail(&sentence(service)) } else { ui.status(&sentence(service)) }
+                if quiet {
+                    ui.detail(&sentence(service));
+                } else {
+                    ui.status(&sentence(service));
+                }
             }
         }
     }

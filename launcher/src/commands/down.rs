@@ -25,7 +25,7 @@ struct Why(String);
 /// Stops `services`; everything and the daemon if empty.
 pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
     let Some(client) = find(place, outside)? else {
-        return done(&Status::default(), ui);
+        return Ok(done(&Status::default(), ui));
     };
     let request = Request::Down {
         services: services.to_vec(),
@@ -37,17 +37,19 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
         let mut asked = status.services.iter().filter(|s| all || services.contains(&s.name));
         let down = asked.all(ServiceStatus::is_down);
         // Without names the daemon ends too, unless something stays.
-        if down && (!all || status.services.iter().any(stays)) { Next::Done } else { Next::Wait }
+        if down && (!all || status.services.iter().any(stays)) {
+            Next::Done
+        } else {
+            Next::Wait
+        }
     };
-    let interrupted = |times: u32| match times {
-        1 => {
+    let interrupted = |times: u32| {
+        if times == 1 {
             ui.warn("Services are being stopped; press Ctrl-C again to force.");
-            Next::Wait
-        }
-        _ => {
+        } else {
             drop(client.ask(Request::Force));
-            Next::Wait
         }
+        Next::Wait
     };
     let heard = session::follow(&client, request, look, interrupted)?;
     if let Some(service) = heard.status.services.iter().find(|s| stays(s)) {
@@ -56,9 +58,11 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
         return Err(report.hint(service.fix.clone().unwrap_or_default()));
     }
     if all {
-        client.wait_until_gone(&place.root).map_err(session::unreachable_daemon)?;
+        client
+            .wait_until_gone(&place.root)
+            .map_err(session::unreachable_daemon)?;
     }
-    done(&heard.status, ui)
+    Ok(done(&heard.status, ui))
 }
 
 /// The daemon to ask; none if nothing runs. One is started only to end what an earlier one left.
@@ -74,10 +78,10 @@ fn stays(service: &ServiceStatus) -> bool {
     service.state == State::Failed && service.pid.is_some()
 }
 
-fn done(status: &Status, ui: &Ui) -> Outcome {
+fn done(status: &Status, ui: &Ui) -> Exit {
     if ui.is_json() {
         ui.json(status);
     }
     ui.done("Everything that was asked for is stopped.");
-    Ok(Exit::Done)
+    Exit::Done
 }

@@ -17,9 +17,12 @@ struct RunError {
 
 fn variables(place: &Place, outside: &Outside) -> Outcome<BTreeMap<String, String>> {
     let stack = stack(place)?;
-    let path = outside.environment.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
+    let path = outside
+        .environment
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
     let ports = ports_of(&stack)?;
-    environment::for_person(&stack, &ports, path.map(|(_, v)| v.clone())).map_err(|e| Report::new(Exit::Usage, e))
+    environment::for_person(&stack, &ports, path.map(|(_, v)| v.as_os_str())).map_err(|e| Report::new(Exit::Usage, e))
 }
 
 /// Runs a command and ends as it ends.

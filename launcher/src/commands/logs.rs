@@ -40,7 +40,10 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: Logs, ui: &Ui) -> Outc
     let services = if args.services.is_empty() { known } else { args.services };
     let since = args.since.map(|span| {
         let start = (outside.now)().checked_sub(span.duration());
-        start.unwrap_or(jiff::Timestamp::MIN).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+        start
+            .unwrap_or(jiff::Timestamp::MIN)
+            .strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+            .to_string()
     });
     let filter = Filter { since, grep: args.grep };
     let mut reader = Reader::new(&logs, &services, filter);

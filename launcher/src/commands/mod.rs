@@ -23,7 +23,9 @@ use crate::{
 pub(crate) fn run(args: Args, outside: &Outside, ui: &Ui) -> Outcome {
     match args.command {
         Command::Shim => return roles::shim(outside),
-        Command::SelfCheck => return roles::self_check(&place::own_program(outside)?, args.root.as_deref(), outside, ui),
+        Command::SelfCheck => {
+            return roles::self_check(&place::own_program(outside)?, args.root.as_deref(), outside, ui);
+        }
         _ => {}
     }
     let place = Place::find(args.root.as_deref(), outside)?;

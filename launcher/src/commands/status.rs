@@ -99,9 +99,18 @@ fn show(status: &Status, ui: &Ui) {
 }
 
 fn line(service: &ServiceStatus, width: usize) -> String {
-    let ports: Vec<String> = service.ports.iter().map(|(name, port)| format!("{name} {port}")).collect();
+    let ports: Vec<String> = service
+        .ports
+        .iter()
+        .map(|(name, port)| format!("{name} {port}"))
+        .collect();
     let pid = service.pid.map(|p| format!("pid {p}")).unwrap_or_default();
-    format!("{:width$}  {:11}  {pid:11}  {}", service.name, word(service.state), ports.join(", "))
+    format!(
+        "{:width$}  {:11}  {pid:11}  {}",
+        service.name,
+        word(service.state),
+        ports.join(", ")
+    )
 }
 
 #[derive(Serialize)]

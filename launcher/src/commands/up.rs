@@ -64,20 +64,29 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
 }
 
 fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item = &'a ServiceStatus> {
-    status.services.iter().filter(|s| services.is_empty() || services.contains(&s.name))
+    status
+        .services
+        .iter()
+        .filter(|s| services.is_empty() || services.contains(&s.name))
 }
 
 fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
     if ui.is_json() {
         ui.json(&heard.status);
     }
-    let enabled = |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
-    let missing: Vec<&ServiceStatus> = wanted(&heard.status, services).filter(enabled).filter(|s| !s.is_up()).collect();
+    let enabled =
+        |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
+    let missing: Vec<&ServiceStatus> = wanted(&heard.status, services)
+        .filter(enabled)
+        .filter(|s| !s.is_up())
+        .collect();
     if missing.is_empty() && !heard.ended {
         return Ok(Exit::Done);
     }
     if missing.is_empty() {
-        return Err(Report::new(Exit::NotReady, "the daemon ended while services started").hint("run `kojibox up` again"));
+        return Err(
+            Report::new(Exit::NotReady, "the daemon ended while services started").hint("run `kojibox up` again")
+        );
     }
     let reason = |s: &&ServiceStatus| {
         let why = s.reason.as_deref().unwrap_or("it does not run");
@@ -86,7 +95,9 @@ fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
     let reasons: Vec<String> = missing.iter().map(reason).collect();
     let names = missing.iter().map(|s| s.name.clone()).collect();
     // A dependency's failure explains that of others, so the fix of a service that failed by itself comes first.
-    let own = missing.iter().find(|s| s.code != Some(kojibox_supervisor::machine::ReasonCode::Dependency));
+    let own = missing
+        .iter()
+        .find(|s| s.code != Some(kojibox_supervisor::machine::ReasonCode::Dependency));
     let fix = own.or(missing.first()).and_then(|s| s.fix.clone());
     let report = Report::new(Exit::NotReady, NotReady(names, Reasons(reasons.join("\n")))).state(now(&heard.status));
     Err(match fix {

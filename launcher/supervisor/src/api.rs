@@ -116,7 +116,9 @@ pub struct ServiceStatus {
 impl ServiceStatus {
     fn of(service: &Service, ports: &BTreeMap<String, u16>) -> Self {
         let prefix = format!("{}.", service.name);
-        let own = ports.iter().filter_map(|(k, p)| Some((k.strip_prefix(&prefix)?.to_owned(), *p)));
+        let own = ports
+            .iter()
+            .filter_map(|(k, p)| Some((k.strip_prefix(&prefix)?.to_owned(), *p)));
         Self {
             name: service.name.clone(),
             state: service.state,
@@ -145,12 +147,18 @@ impl ServiceStatus {
 
     /// True if it will not get further without a person.
     pub fn is_stuck(&self) -> bool {
-        matches!(self.state, State::Failed | State::Disabled | State::Degraded | State::Stopped)
+        matches!(
+            self.state,
+            State::Failed | State::Disabled | State::Degraded | State::Stopped
+        )
     }
 
     /// True if nothing of it runs any more, or a person is needed to end it.
     pub fn is_down(&self) -> bool {
-        matches!(self.state, State::Stopped | State::Disabled | State::Completed | State::Failed)
+        matches!(
+            self.state,
+            State::Stopped | State::Disabled | State::Completed | State::Failed
+        )
     }
 }
 

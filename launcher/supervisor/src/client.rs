@@ -73,7 +73,13 @@ impl Causes {
     fn of(causes: Vec<String>) -> Self {
         let link = |source, text| Some(Box::new(Self { text, source }));
         let chain = causes.into_iter().rev().fold(None, link);
-        chain.map_or_else(|| Self { text: "it did not say why".to_owned(), source: None }, |c| *c)
+        chain.map_or_else(
+            || Self {
+                text: "it did not say why".to_owned(),
+                source: None,
+            },
+            |c| *c,
+        )
     }
 }
 
@@ -118,7 +124,9 @@ impl Client {
     /// Finds the daemon, or starts it. One that serves an older generation hands over to a new one.
     pub fn find_or_start(settings: &Settings) -> Result<Self, ClientError> {
         let current = InstallRoot::open(&settings.root)?.pointer()?;
-        let current = current.ok_or_else(|| ClientError::Empty(settings.root.clone()))?.current;
+        let current = current
+            .ok_or_else(|| ClientError::Empty(settings.root.clone()))?
+            .current;
         let end = Instant::now() + BIRTH;
         while Instant::now() < end {
             match Self::find(&settings.root)? {
@@ -209,24 +217,24 @@ fn start(settings: &Settings) -> Result<Birth, ClientError> {
     };
     let layout = kojibox_state::Layout::new(&settings.root);
     let mut command = Command::new(&settings.exe);
-    command.arg("daemon").arg("--root").arg(&settings.root).current_dir(&settings.root);
+    command
+        .arg("daemon")
+        .arg("--root")
+        .arg(&settings.root)
+        .current_dir(&settings.root);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(daemon::complaints(&layout).map_or(Stdio::null(), Stdio::from));
     platform::detach(&mut command);
     let mut child = command.spawn().map_err(failed)?;
     let said = child.stdout.take().map(|stdout| Lines::new(stdout).next::<Birth>());
-    match said {
-        Some(Ok(Some(birth))) => Ok(birth),
-        _ => {
-            // It is not ours to wait for unless it has ended, which it must have.
-            drop(child.wait());
-            let log = layout.service_logs("_launcher").join("stderr.log");
-            Err(ClientError::Failed(Causes::of(vec![format!(
-                "it ended before it served; see `{}`",
-                log.display()
-            )])))
-        }
+    if let Some(Ok(Some(birth))) = said {
+        return Ok(birth);
     }
+    // It is not ours to wait for unless it has ended, which it must have.
+    drop(child.wait());
+    let log = layout.service_logs("_launcher").join("stderr.log");
+    let cause = format!("it ended before it served; see `{}`", log.display());
+    Err(ClientError::Failed(Causes::of(vec![cause])))
 }
 
 /// Calls `act` for every Ctrl-C, until it says that nobody listens any more.

@@ -28,7 +28,6 @@ impl Clock {
         u64::try_from((self.wall)().as_millisecond()).unwrap_or(0)
     }
 
-
     /// Starts a clock that shows the same time now and never goes back.
     pub fn steady(self) -> Steady {
         Steady {
@@ -58,8 +57,12 @@ fn text(at: Timestamp) -> String {
 
 /// Shows milliseconds since 1970 as RFC 3339 in UTC.
 pub fn show(at: Millis) -> String {
-    let at = i64::try_from(at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    let at = i64::try_from(at)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(Timestamp::UNIX_EPOCH)
+        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
 }
 
 #[cfg(test)]

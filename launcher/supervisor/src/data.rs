@@ -40,7 +40,9 @@ pub(crate) struct Active {
 pub(crate) enum DataError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the data has format `{have}`, this version needs `{want}`, and the pack says no way from one to the other")]
+    #[error(
+        "the data has format `{have}`, this version needs `{want}`, and the pack says no way from one to the other"
+    )]
     NoWay { have: String, want: String },
     #[error("`{0}` is not the name of a data format")]
     Name(String),
@@ -76,7 +78,7 @@ impl Data {
     /// Looks at what is there and decides; changes nothing.
     pub(crate) fn plan(base: &Path, want: &str, generation: u64, migrations: &[Migration]) -> Result<Self, DataError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
-        let reserved = want.starts_with('.') || want == "active.json" || want.ends_with(".init");
+        let reserved = want.starts_with('.') || want == "active.json" || want.contains(".init");
         if want.is_empty() || reserved || !want.chars().all(plain) {
             return Err(DataError::Name(want.to_owned()));
         }
@@ -173,7 +175,11 @@ impl Data {
     /// A free name for data that an earlier attempt had made.
     fn aside(&self) -> PathBuf {
         let name = |n: u32| self.base.join(format!("{}.aside-{n}", self.want));
-        (1..).map(name).find(|p| !p.exists()).unwrap_or_else(|| name(0))
+        let mut number = 1;
+        while name(number).exists() {
+            number += 1;
+        }
+        name(number)
     }
 }
 
@@ -259,7 +265,11 @@ mod tests {
         make(&base, "1", "old");
         let data = Data::plan(&base, "2", 2, &forward(true)).unwrap();
         data.begin().unwrap();
-        assert_eq!(fs::read_to_string(data.unfinished().join("rows")).unwrap(), "old", "it works on a copy");
+        assert_eq!(
+            fs::read_to_string(data.unfinished().join("rows")).unwrap(),
+            "old",
+            "it works on a copy"
+        );
         fs::write(data.unfinished().join("rows"), "half").unwrap();
         fs::write(data.unfinished().join("litter"), "half").unwrap();
 
@@ -276,7 +286,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("db");
         make(&base, "1", "old");
-        assert!(matches!(Data::plan(&base, "3", 2, &forward(false)), Err(DataError::NoWay { .. })));
+        assert!(matches!(
+            Data::plan(&base, "3", 2, &forward(false)),
+            Err(DataError::NoWay { .. })
+        ));
         assert!(matches!(Data::plan(&base, "../x", 2, &[]), Err(DataError::Name(_))));
     }
 }

@@ -45,8 +45,12 @@ impl Finding {
 /// Looks at trees, secrets, sockets, services and ports.
 pub fn look(stack: &Stack, status: &Status) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let missing: Vec<&str> =
-        stack.components.iter().filter(|(_, tree)| !tree.is_dir()).map(|(id, _)| id.as_str()).collect();
+    let missing: Vec<&str> = stack
+        .components
+        .iter()
+        .filter(|(_, tree)| !tree.is_dir())
+        .map(|(id, _)| id.as_str())
+        .collect();
     findings.push(match missing.as_slice() {
         [] => Finding::good(format!("all {} components are in their places", stack.components.len())),
         some => Finding::bad(
@@ -62,7 +66,10 @@ pub fn look(stack: &Stack, status: &Status) -> Vec<Finding> {
     let unwell = |s: &&ServiceStatus| s.reason.is_some() && s.is_stuck();
     findings.extend(status.services.iter().filter(unwell).map(|s| {
         let reason = s.reason.clone().unwrap_or_default();
-        Finding::bad(format!("service `{}`: {reason}", s.name), s.fix.clone().unwrap_or_default())
+        Finding::bad(
+            format!("service `{}`: {reason}", s.name),
+            s.fix.clone().unwrap_or_default(),
+        )
     }));
     findings.extend(taken(stack, status));
     findings
@@ -84,7 +91,9 @@ fn secrets(stack: &Stack) -> Finding {
 
 /// Preferred ports of services that do not run, held by someone else.
 fn taken(stack: &Stack, status: &Status) -> Vec<Finding> {
-    let Ok(table) = Ports::load(stack) else { return Vec::new() };
+    let Ok(table) = Ports::load(stack) else {
+        return Vec::new();
+    };
     let runs = |key: &str| {
         let name = key.split('.').next().unwrap_or_default();
         status.service(name).is_some_and(|s| s.pid.is_some())
@@ -92,21 +101,41 @@ fn taken(stack: &Stack, status: &Status) -> Vec<Finding> {
     let idle = table.all().into_iter().filter(|(key, _)| !runs(key));
     let held = idle.filter_map(|(key, port)| {
         let owner = ports::owner(port);
-        (!owner.is_empty()).then(|| format!("port {port} of `{key}` is taken{owner}; another one will be chosen unless it is pinned"))
+        (!owner.is_empty())
+            .then(|| format!("port {port} of `{key}` is taken{owner}; another one will be chosen unless it is pinned"))
     });
     held.map(Finding::good).collect()
 }
 
 /// Which program each name means, inside and outside: a global one must not hide ours.
 pub fn programs(stack: &Stack, environment: &[(OsString, OsString)]) -> Vec<Finding> {
-    let path = environment.iter().find(|(name, _)| name.eq_ignore_ascii_case("PATH")).map(|(_, v)| v.clone());
+    let path = environment
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("PATH"))
+        .map(|(_, v)| v.clone());
     let outside: Vec<PathBuf> = path.iter().flat_map(std::env::split_paths).collect();
     let mut findings = Vec::new();
     for dir in stack.program_dirs() {
         let names = crate::files::names(&dir).unwrap_or_default();
-        let known = ["postgres", "node", "npm", "php", "caddy", "mysqld", "redis-server", "valkey-server", "python3"];
-        for name in names.iter().filter(|n| known.contains(&n.trim_end_matches(platform::EXE))) {
-            let other = outside.iter().map(|d| d.join(name)).find(|p| p.is_file() && !p.starts_with(stack.layout.root()));
+        let known = [
+            "postgres",
+            "node",
+            "npm",
+            "php",
+            "caddy",
+            "mysqld",
+            "redis-server",
+            "valkey-server",
+            "python3",
+        ];
+        for name in names
+            .iter()
+            .filter(|n| known.contains(&n.trim_end_matches(platform::EXE)))
+        {
+            let other = outside
+                .iter()
+                .map(|d| d.join(name))
+                .find(|p| p.is_file() && !p.starts_with(stack.layout.root()));
             if let Some(other) = other {
                 let own = dir.join(name);
                 findings.push(Finding::good(format!(
@@ -122,6 +151,8 @@ pub fn programs(stack: &Stack, environment: &[(OsString, OsString)]) -> Vec<Find
 
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let texts: Vec<String> = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
+    let texts: Vec<String> = std::iter::successors(Some(error), |e| e.source())
+        .map(ToString::to_string)
+        .collect();
     texts.join(": ")
 }

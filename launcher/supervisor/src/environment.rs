@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env,
-    ffi::OsString,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -27,7 +27,10 @@ pub(crate) fn of_service(
 ) -> Result<BTreeMap<String, String>, FillError> {
     let mut env = allowed.clone();
     let own = filler.dir("component").map(|tree| tree.join("bin"));
-    env.insert("PATH".to_owned(), joined(own.as_deref().into_iter().chain(system()))?);
+    env.insert(
+        "PATH".to_owned(),
+        joined(own.iter().chain(&platform::system_path()).map(PathBuf::as_path))?,
+    );
     let temp = filler.dir("temp").unwrap_or_default();
     for name in ["TMPDIR", "TEMP", "TMP"] {
         env.insert(name.to_owned(), path(&temp)?);
@@ -43,23 +46,22 @@ pub(crate) fn of_service(
 pub fn for_person(
     stack: &Stack,
     ports: &BTreeMap<String, u16>,
-    outside_path: Option<OsString>,
+    outside_path: Option<&OsStr>,
 ) -> Result<BTreeMap<String, String>, FillError> {
     let dirs = stack.program_dirs();
-    let outside: Vec<PathBuf> = outside_path.iter().flat_map(env::split_paths).collect();
+    let outside: Vec<PathBuf> = outside_path.map(env::split_paths).into_iter().flatten().collect();
     let mut out = BTreeMap::from([
         ("KOJIBOX_ROOT".to_owned(), path(stack.layout.root())?),
-        ("PATH".to_owned(), joined(dirs.iter().chain(&outside).map(PathBuf::as_path))?),
+        (
+            "PATH".to_owned(),
+            joined(dirs.iter().chain(&outside).map(PathBuf::as_path))?,
+        ),
     ]);
     for (key, port) in ports {
         let name = key.to_ascii_uppercase().replace(['-', '.'], "_");
         out.insert(format!("KOJIBOX_PORT_{name}"), port.to_string());
     }
     Ok(out)
-}
-
-fn system<'a>() -> impl Iterator<Item = &'a Path> {
-    platform::SYSTEM_PATH.iter().map(Path::new)
 }
 
 fn joined<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<String, FillError> {
@@ -73,7 +75,13 @@ fn joined<'a>(dirs: impl Iterator<Item = &'a Path>) -> Result<String, FillError>
 mod tests {
     #[test]
     fn only_what_is_allowed_comes_in() {
-        let outside = [("HOME", "/h"), ("LD_PRELOAD", "x.so"), ("PGPASSWORD", "p"), ("PATH", "/evil"), ("NODE_OPTIONS", "-r x")];
+        let outside = [
+            ("HOME", "/h"),
+            ("LD_PRELOAD", "x.so"),
+            ("PGPASSWORD", "p"),
+            ("PATH", "/evil"),
+            ("NODE_OPTIONS", "-r x"),
+        ];
         let kept = super::allowed(outside.map(|(k, v)| (k.to_owned(), v.to_owned())));
         for name in ["LD_PRELOAD", "PGPASSWORD", "PATH", "NODE_OPTIONS"] {
             assert!(!kept.contains_key(name), "{name}");

@@ -38,7 +38,9 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, F
         other => other.map_err(failed("open", path))?,
     };
     let mut bytes = Vec::new();
-    file.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    file.take(MAX_DOCUMENT)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
     let value = serde_json::from_slice(&bytes).map_err(|e| failed("understand", path)(e.into()))?;
     Ok(Some(value))
 }

@@ -169,8 +169,13 @@ pub(crate) fn dir(run: &Path) -> PathBuf {
 /// Services that left an instance or an exit record.
 pub(crate) fn traced(run: &Path) -> Result<Vec<String>, FileError> {
     let names = files::names(&dir(run))?;
-    let services = names.iter().filter(|n| !n.starts_with('.')).filter_map(|n| n.strip_suffix(".json"));
-    let mut services: Vec<String> = services.map(|n| n.strip_suffix(".exit").unwrap_or(n).to_owned()).collect();
+    let services = names
+        .iter()
+        .filter(|n| !n.starts_with('.'))
+        .filter_map(|n| n.strip_suffix(".json"));
+    let mut services: Vec<String> = services
+        .map(|n| n.strip_suffix(".exit").unwrap_or(n).to_owned())
+        .collect();
     services.dedup();
     Ok(services)
 }

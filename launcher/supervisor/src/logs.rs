@@ -25,7 +25,8 @@ pub struct Filter {
 
 impl Filter {
     fn takes(&self, record: &Record) -> bool {
-        self.since.as_ref().is_none_or(|s| record.ts >= *s) && self.grep.as_ref().is_none_or(|g| g.is_match(&record.msg))
+        self.since.as_ref().is_none_or(|s| record.ts >= *s)
+            && self.grep.as_ref().is_none_or(|g| g.is_match(&record.msg))
     }
 }
 
@@ -53,7 +54,11 @@ impl Reader {
                 cursor.fill(&self.filter)?;
             }
             let key = |c: &Cursor| c.head.as_ref().map(|r| (r.ts.clone(), r.svc.clone(), r.seq));
-            let first = self.cursors.iter_mut().filter(|c| c.head.is_some()).min_by_key(|c| key(c));
+            let first = self
+                .cursors
+                .iter_mut()
+                .filter(|c| c.head.is_some())
+                .min_by_key(|c| key(c));
             match first.and_then(|c| c.head.take()) {
                 Some(record) => take(record),
                 None => return Ok(()),
@@ -111,7 +116,9 @@ impl Cursor {
     fn fill(&mut self, filter: &Filter) -> Result<(), FileError> {
         while self.head.is_none() {
             let Some(reader) = self.open.as_mut() else {
-                let Some((path, offset)) = self.files.pop() else { return Ok(()) };
+                let Some((path, offset)) = self.files.pop() else {
+                    return Ok(());
+                };
                 match File::open(&path) {
                     Ok(mut file) => {
                         file.seek(SeekFrom::Start(offset)).map_err(failed("read", &path))?;
@@ -156,7 +163,9 @@ mod tests {
     use super::{Filter, Reader};
 
     fn line(ts: u32, svc: &str, seq: u64, msg: &str) -> String {
-        format!("{{\"ts\":\"2026-01-01T00:00:{ts:02}.000000Z\",\"svc\":\"{svc}\",\"gen\":1,\"seq\":{seq},\"s\":\"out\",\"msg\":\"{msg}\"}}\n")
+        format!(
+            "{{\"ts\":\"2026-01-01T00:00:{ts:02}.000000Z\",\"svc\":\"{svc}\",\"gen\":1,\"seq\":{seq},\"s\":\"out\",\"msg\":\"{msg}\"}}\n"
+        )
     }
 
     fn read(reader: &mut Reader) -> Vec<String> {
@@ -192,12 +201,17 @@ mod tests {
     fn filters_by_time_and_text() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("a")).unwrap();
-        let text: String = (1..=5).map(|n| line(u32::try_from(n).unwrap(), "a", n, &format!("line {n}"))).collect();
+        let text: String = (1..=5)
+            .map(|n| line(u32::try_from(n).unwrap(), "a", n, &format!("line {n}")))
+            .collect();
         fs::write(dir.path().join("a/current.jsonl"), text).unwrap();
         let filter = Filter {
             since: Some("2026-01-01T00:00:03.000000Z".to_owned()),
             grep: Some(regex_lite::Regex::new("[35]$").unwrap()),
         };
-        assert_eq!(read(&mut Reader::new(dir.path(), &["a".into()], filter)), ["line 3", "line 5"]);
+        assert_eq!(
+            read(&mut Reader::new(dir.path(), &["a".into()], filter)),
+            ["line 3", "line 5"]
+        );
     }
 }

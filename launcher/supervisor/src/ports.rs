@@ -1,7 +1,7 @@
 //! Owns the ports of an install root: chosen once, remembered in `state/ports.json`, held until the service is started.
 //!
 //! Preferred (or asked for) → remembered → next free one in 20000 to 29999, below the range that Linux gives to outgoing
-//! connections. A port counts as free if it can be bound on 127.0.0.1 and on ::1. A pinned port never moves. Ports that
+//! connections. A port counts as free if it can be bound on 127.0.0.1 and on `::1`. A pinned port never moves. Ports that
 //! others prefer or were given are not handed out.
 //!
 //! *Limitations*: who holds a taken port is told on Linux only.
@@ -119,8 +119,12 @@ impl Ports {
     /// Chooses and holds the ports of a service. `avoid_last`: the last choice clashed, although it could be bound.
     pub(crate) fn hold(&mut self, service: &str, avoid_last: bool) -> Result<Held, PortError> {
         let prefix = format!("{service}.");
-        let own: Vec<(String, Wish)> =
-            self.wishes.iter().filter(|(k, _)| k.starts_with(&prefix)).map(|(k, w)| (k.clone(), *w)).collect();
+        let own: Vec<(String, Wish)> = self
+            .wishes
+            .iter()
+            .filter(|(k, _)| k.starts_with(&prefix))
+            .map(|(k, w)| (k.clone(), *w))
+            .collect();
         let mut held = Held::default();
         let before = self.remembered.clone();
         for (key, wish) in own {
@@ -138,12 +142,25 @@ impl Ports {
 
     fn choose(&self, key: &str, wish: Wish, avoid: Option<u16>) -> Result<(u16, Vec<TcpListener>), PortError> {
         if wish.pin {
-            return bind(wish.prefer).map(|l| (wish.prefer, l)).map_err(|e| refused(key, wish.prefer, e));
+            return bind(wish.prefer)
+                .map(|l| (wish.prefer, l))
+                .map_err(|e| refused(key, wish.prefer, e));
         }
-        let others: BTreeSet<u16> = self.all().into_iter().filter(|(k, _)| k != key).map(|(_, p)| p).collect();
-        let wished: BTreeSet<u16> =
-            self.wishes.iter().filter(|(k, _)| *k != key).map(|(_, w)| w.prefer).collect();
-        let first = [Some(wish.prefer), self.remembered.get(key).copied()].into_iter().flatten();
+        let others: BTreeSet<u16> = self
+            .all()
+            .into_iter()
+            .filter(|(k, _)| k != key)
+            .map(|(_, p)| p)
+            .collect();
+        let wished: BTreeSet<u16> = self
+            .wishes
+            .iter()
+            .filter(|(k, _)| *k != key)
+            .map(|(_, w)| w.prefer)
+            .collect();
+        let first = [Some(wish.prefer), self.remembered.get(key).copied()]
+            .into_iter()
+            .flatten();
         let free = RANGE.filter(|p| !wished.contains(p));
         let candidates = first.chain(free).filter(|p| Some(*p) != avoid && !others.contains(p));
         for port in candidates {
@@ -228,7 +245,15 @@ mod tests {
     use super::{PortError, Ports, Wish};
 
     fn ports(dir: &std::path::Path, wishes: &[(&str, u16, bool)]) -> Ports {
-        let wish = |(key, prefer, pin): &(&str, u16, bool)| ((*key).to_owned(), Wish { prefer: *prefer, pin: *pin });
+        let wish = |(key, prefer, pin): &(&str, u16, bool)| {
+            (
+                (*key).to_owned(),
+                Wish {
+                    prefer: *prefer,
+                    pin: *pin,
+                },
+            )
+        };
         Ports {
             path: dir.join("ports.json"),
             wishes: wishes.iter().map(wish).collect(),
@@ -252,7 +277,11 @@ mod tests {
         assert!(super::RANGE.contains(&moved) && moved != port);
         assert_eq!(table.hold("web", false).unwrap().ports["main"], moved);
         drop(other);
-        assert_eq!(table.hold("web", false).unwrap().ports["main"], port, "the preferred one is free again");
+        assert_eq!(
+            table.hold("web", false).unwrap().ports["main"],
+            port,
+            "the preferred one is free again"
+        );
     }
 
     #[test]
@@ -263,14 +292,24 @@ mod tests {
         let error = table.hold("web", false).unwrap_err();
         assert!(matches!(error, PortError::Taken { port: p, .. } if p == port));
         let own = format!("(process {})", std::process::id());
-        assert!(!cfg!(target_os = "linux") || error.to_string().contains(&own), "{error}");
+        assert!(
+            !cfg!(target_os = "linux") || error.to_string().contains(&own),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_one_service_prefers_is_not_given_to_another() {
         let dir = tempfile::tempdir().unwrap();
         let (_other, port) = taken();
-        let mut table = ports(dir.path(), &[("a.main", port, false), ("b.main", 20_000, false), ("c.main", 20_001, false)]);
+        let mut table = ports(
+            dir.path(),
+            &[
+                ("a.main", port, false),
+                ("b.main", 20_000, false),
+                ("c.main", 20_001, false),
+            ],
+        );
         let moved = table.hold("a", false).unwrap().ports["main"];
         assert!(moved > 20_001, "{moved}");
     }

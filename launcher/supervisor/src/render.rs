@@ -8,7 +8,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use kojibox_packs::manifest::{Format, Template};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, syntax::SyntaxConfig, value::ValueKind};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, syntax::SyntaxConfig,
+    value::ValueKind,
+};
 
 use crate::{
     files::{self, FileError, failed},
@@ -52,12 +55,18 @@ pub(crate) fn render(
     run: &Path,
     filler: &Filler<'_>,
 ) -> Result<(), RenderError> {
-    let inside = |p: &str| !p.is_empty() && p.split('/').all(|s| !matches!(s, "" | "." | "..") && !s.contains(['\\', ':']));
+    let inside = |p: &str| {
+        !p.is_empty()
+            && p.split('/')
+                .all(|s| !matches!(s, "" | "." | "..") && !s.contains(['\\', ':']))
+    };
     if !inside(&template.target) {
         return Err(RenderError::Target(template.target.clone()));
     }
     let pack_files = pack_files.filter(|_| inside(&template.source));
-    let source = pack_files.ok_or_else(|| RenderError::Missing(template.source.clone()))?.join(&template.source);
+    let source = pack_files
+        .ok_or_else(|| RenderError::Missing(template.source.clone()))?
+        .join(&template.source);
     let text = fs::read_to_string(&source).map_err(failed("read", &source))?;
     let values = context(filler).map_err(|source| RenderError::Fill {
         template: template.source.clone(),
@@ -91,15 +100,25 @@ fn context(filler: &Filler<'_>) -> Result<Value, FillError> {
         }
     }
     let own = format!("{}.", filler.service);
-    let port = filler.ports.iter().filter_map(|(k, v)| Some((k.strip_prefix(&own)?.to_owned(), *v)));
+    let port = filler
+        .ports
+        .iter()
+        .filter_map(|(k, v)| Some((k.strip_prefix(&own)?.to_owned(), *v)));
     all.insert("port".to_owned(), Value::from_pairs(port));
-    all.insert("ports".to_owned(), Value::from_pairs(filler.ports.iter().map(|(k, v)| (k.clone(), *v))));
+    all.insert(
+        "ports".to_owned(),
+        Value::from_pairs(filler.ports.iter().map(|(k, v)| (k.clone(), *v))),
+    );
     all.insert("answer".to_owned(), texts(&filler.stack.answers));
     all.insert("secret".to_owned(), texts(filler.secrets.values()));
     let secret_files = filler.secrets.files().map(|(id, file)| Ok((id, path(&file)?)));
     let secret_files = secret_files.collect::<Result<BTreeMap<_, _>, FillError>>()?;
     all.insert("secret_file".to_owned(), texts(&secret_files));
-    let trees = filler.stack.components.iter().map(|(id, tree)| Ok((id.clone(), path(tree)?)));
+    let trees = filler
+        .stack
+        .components
+        .iter()
+        .map(|(id, tree)| Ok((id.clone(), path(tree)?)));
     let trees = trees.collect::<Result<BTreeMap<_, _>, FillError>>()?;
     all.insert("components".to_owned(), texts(&trees));
     all.insert("exe".to_owned(), Value::from(crate::platform::EXE));
@@ -129,7 +148,9 @@ fn write(format: Format, out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Va
 
 /// `text` as one value of the format.
 fn quoted(format: Format, text: &str) -> Result<String, &'static str> {
-    if text.chars().any(|c| c.is_control() && (c != '\n' && c != '\t' || matches!(format, Format::Text | Format::Conf | Format::Ini))) {
+    if text.chars().any(|c| {
+        c.is_control() && (c != '\n' && c != '\t' || matches!(format, Format::Text | Format::Conf | Format::Ini))
+    }) {
         return Err("the value holds a line break or another control character, which this format cannot carry");
     }
     Ok(match format {
@@ -138,7 +159,9 @@ fn quoted(format: Format, text: &str) -> Result<String, &'static str> {
         Format::Conf => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''")),
         Format::Ini => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
         // A basic string of TOML and a double-quoted scalar of YAML understand every escape of JSON.
-        Format::Json | Format::Toml | Format::Yaml => serde_json::to_string(text).map_err(|_| "the value is not text")?,
+        Format::Json | Format::Toml | Format::Yaml => {
+            serde_json::to_string(text).map_err(|_| "the value is not text")?
+        }
     })
 }
 
@@ -173,7 +196,10 @@ mod tests {
     #[test]
     fn a_value_cannot_start_a_line_of_its_own() {
         for format in [Format::Conf, Format::Ini, Format::Text] {
-            assert!(one(format, "x\nshared_preload_libraries = 'evil'").is_err(), "{format:?}");
+            assert!(
+                one(format, "x\nshared_preload_libraries = 'evil'").is_err(),
+                "{format:?}"
+            );
         }
         assert!(!one(Format::Toml, "x\ny").unwrap().trim_end().contains('\n'));
     }

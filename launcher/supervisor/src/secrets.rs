@@ -81,15 +81,8 @@ impl Secrets {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed("read", &path))?,
         };
-        self.check(&path)?;
+        check(&path)?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-    }
-
-    fn check(&self, path: &Path) -> Result<(), SecretError> {
-        match platform::is_private(path).map_err(failed("look at", path))? {
-            true => Ok(()),
-            false => Err(SecretError::Open(path.to_owned())),
-        }
     }
 
     /// Makes a value; it is there completely or not at all, and never under anyone else's eyes.
@@ -101,7 +94,7 @@ impl Secrets {
         let (path, unfinished) = (self.dir.join(id), self.dir.join(format!(".{id}.new")));
         files::remove_file(&unfinished)?;
         let mut file = platform::new_private_file(&unfinished).map_err(failed("create", &unfinished))?;
-        self.check(&unfinished)?;
+        check(&unfinished)?;
         file.write_all(value.as_bytes()).map_err(failed("write", &unfinished))?;
         file.sync_all().map_err(failed("sync", &unfinished))?;
         drop(file);
@@ -131,6 +124,13 @@ impl Secrets {
     }
 }
 
+fn check(path: &Path) -> Result<(), SecretError> {
+    if platform::is_private(path).map_err(failed("look at", path))? {
+        return Ok(());
+    }
+    Err(SecretError::Open(path.to_owned()))
+}
+
 /// `length` characters, each equally likely.
 pub(crate) fn random(length: u32) -> Result<String, getrandom::Error> {
     let mut out = String::new();
@@ -138,7 +138,10 @@ pub(crate) fn random(length: u32) -> Result<String, getrandom::Error> {
     while out.len() < length as usize {
         getrandom::fill(&mut bytes)?;
         // 248 is the largest multiple of 62 that fits a byte; what is above would favour some characters.
-        let fair = bytes.iter().filter(|b| **b < 248).map(|b| char::from(ALPHABET[usize::from(b % 62)]));
+        let fair = bytes
+            .iter()
+            .filter(|b| **b < 248)
+            .map(|b| char::from(ALPHABET[usize::from(b % 62)]));
         out.extend(fair.take(length as usize - out.len()));
     }
     Ok(out)
@@ -167,8 +170,14 @@ mod tests {
         let first = Secrets::load(&dir, &declared("db")).unwrap();
         let value = first.value("db").unwrap().to_owned();
         assert_eq!(value.len(), 32);
-        assert_eq!(Secrets::load(&dir, &declared("db")).unwrap().value("db"), Some(value.as_str()));
-        assert_ne!(Secrets::load(&dir, &declared("other")).unwrap().value("other"), Some(value.as_str()));
+        assert_eq!(
+            Secrets::load(&dir, &declared("db")).unwrap().value("db"),
+            Some(value.as_str())
+        );
+        assert_ne!(
+            Secrets::load(&dir, &declared("other")).unwrap().value("other"),
+            Some(value.as_str())
+        );
         assert_eq!(fs::read_to_string(dir.join("db")).unwrap(), value);
     }
 
@@ -182,12 +191,18 @@ mod tests {
         let mode = fs::metadata(dir.join("db")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::set_permissions(dir.join("db"), fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Secrets::load(&dir, &declared("db")), Err(SecretError::Open(_))));
+        assert!(matches!(
+            Secrets::load(&dir, &declared("db")),
+            Err(SecretError::Open(_))
+        ));
     }
 
     #[test]
     fn a_name_cannot_leave_the_directory() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Secrets::load(dir.path(), &declared("../x")), Err(SecretError::Name(_))));
+        assert!(matches!(
+            Secrets::load(dir.path(), &declared("../x")),
+            Err(SecretError::Name(_))
+        ));
     }
 }

@@ -128,8 +128,13 @@ impl Stack {
                     self.answers.insert(question.id.clone(), default.clone());
                 }
             }
-            self.secrets.extend(manifest.secrets.iter().map(|s| (s.id.clone(), s.clone())));
-            for service in manifest.services.iter().filter(|s| self.components.contains_key(&s.component)) {
+            self.secrets
+                .extend(manifest.secrets.iter().map(|s| (s.id.clone(), s.clone())));
+            for service in manifest
+                .services
+                .iter()
+                .filter(|s| self.components.contains_key(&s.component))
+            {
                 if let Some(first) = from.insert(service.id.clone(), pack.name.clone()) {
                     return Err(StackError::Twice {
                         service: service.id.clone(),

@@ -62,7 +62,9 @@ struct Version {
 pub(crate) fn send(to: &mut impl Write, body: impl Serialize) -> Result<(), WireError> {
     let mut bytes = serde_json::to_vec(&Line { v: PROTOCOL, body }).map_err(WireError::Odd)?;
     bytes.push(b'\n');
-    to.write_all(&bytes).and_then(|()| to.flush()).map_err(WireError::Broken)
+    to.write_all(&bytes)
+        .and_then(|()| to.flush())
+        .map_err(WireError::Broken)
 }
 
 /// Reads lines.

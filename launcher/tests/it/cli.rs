@@ -19,7 +19,11 @@ fn the_tree_is_found_by_flag_variable_and_place() {
     assert!(said.contains("--root DIR"), "{said}");
     let (code, said) = run(Command::new(exe).env("KOJIBOX_ROOT", &root.path).arg("status"));
     assert_eq!((code, said.contains("stopped")), (Some(0), true), "{said}");
-    let (code, said) = run(Command::new(exe).env("KOJIBOX_ROOT", "/nowhere").arg("--root").arg(&root.path).arg("status"));
+    let (code, said) = run(Command::new(exe)
+        .env("KOJIBOX_ROOT", "/nowhere")
+        .arg("--root")
+        .arg(&root.path)
+        .arg("status"));
     assert_eq!(code, Some(0), "{said}");
 
     let inside = root.path.join("kojibox");
@@ -34,7 +38,10 @@ fn programs_get_the_documents_they_rely_on() {
     let root = Root::new(&[server("web", port)]);
     let rest: Value = serde_json::from_str(&root.ok(&["status", "--json"])).unwrap();
     let web = &rest["services"][0];
-    assert_eq!((&web["state"], &web["desired"], &web["pid"]), (&"stopped".into(), &"down".into(), &Value::Null));
+    assert_eq!(
+        (&web["state"], &web["desired"], &web["pid"]),
+        (&"stopped".into(), &"down".into(), &Value::Null)
+    );
     assert_eq!(web["ports"]["main"], port);
     root.ok(&["up", "-q"]);
     let ports: Value = serde_json::from_str(&root.ok(&["ports", "--json"])).unwrap();
@@ -47,14 +54,24 @@ fn programs_get_the_documents_they_rely_on() {
 #[test]
 fn exec_runs_with_the_local_path_and_ends_as_its_command_ends() {
     let root = Root::new(&[script("a", "exec sleep 1")]);
-    let tree = fs::read_dir(root.path.join("components")).unwrap().flatten().find(|e| text(e.file_name().as_encoded_bytes()).starts_with("app-"));
+    let tree = fs::read_dir(root.path.join("components"))
+        .unwrap()
+        .flatten()
+        .find(|e| text(e.file_name().as_encoded_bytes()).starts_with("app-"));
     let bin = tree.unwrap().path().join("bin");
     fs::create_dir(&bin).unwrap();
     fs::write(bin.join("hello-from-here"), "#!/bin/sh\necho \"$0 $1\"; exit 5\n").unwrap();
-    Command::new("/bin/chmod").arg("+x").arg(bin.join("hello-from-here")).status().unwrap();
+    Command::new("/bin/chmod")
+        .arg("+x")
+        .arg(bin.join("hello-from-here"))
+        .status()
+        .unwrap();
     let output = root.run(&["exec", "--", "hello-from-here", "--flag"]);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout).trim(), format!("{} --flag", bin.join("hello-from-here").display()));
+    assert_eq!(
+        text(&output.stdout).trim(),
+        format!("{} --flag", bin.join("hello-from-here").display())
+    );
     let said = root.fails(2, &["exec", "--", "no-such-program"]);
     assert!(said.contains("no-such-program"), "{said}");
 }
@@ -70,8 +87,16 @@ fn nothing_installed_is_told_as_such() {
 fn a_damaged_record_is_refused() {
     let root = Root::new(&[script("a", "exec sleep 1")]);
     let packs = root.path.join("records/packs");
-    let manifest = fs::read_dir(&packs).unwrap().flatten().next().unwrap().path().join("manifest.kbx.json");
-    let changed = fs::read_to_string(&manifest).unwrap().replace("exec sleep 1", "exec sleep 2");
+    let manifest = fs::read_dir(&packs)
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap()
+        .path()
+        .join("manifest.kbx.json");
+    let changed = fs::read_to_string(&manifest)
+        .unwrap()
+        .replace("exec sleep 1", "exec sleep 2");
     fs::write(&manifest, changed).unwrap();
     let said = root.fails(21, &["up"]);
     assert!(said.contains("is damaged: sha256 is"), "{said}");

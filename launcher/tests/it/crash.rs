@@ -8,7 +8,10 @@ use crate::fixture::{Root, eventually, free_port, kill, lives, script, server, w
 
 #[test]
 fn a_service_that_crashes_is_started_again_until_it_is_too_often() {
-    let crash = with(script("crash", "echo so long; exit 7"), json!({ "restart": { "policy": "on-failure", "limit": 2 } }));
+    let crash = with(
+        script("crash", "echo so long; exit 7"),
+        json!({ "restart": { "policy": "on-failure", "limit": 2 } }),
+    );
     let root = Root::new(&[crash]);
     // It runs for a moment, so `up` may see it running; what counts is where it ends.
     drop(root.run(&["up"]));
@@ -17,7 +20,10 @@ fn a_service_that_crashes_is_started_again_until_it_is_too_often() {
         (format!("{:?}", s.state) == "Failed").then_some(s)
     });
     let reason = failed.reason.unwrap();
-    assert!(reason.contains("2 attempts in a row failed") && reason.contains("code 7") && reason.contains("so long"), "{reason}");
+    assert!(
+        reason.contains("2 attempts in a row failed") && reason.contains("code 7") && reason.contains("so long"),
+        "{reason}"
+    );
     assert_eq!((failed.restarts, failed.generation), (1, 2));
 }
 
@@ -34,7 +40,11 @@ fn killing_the_daemon_leaves_services_alone_and_the_next_one_takes_over() {
     assert_ne!(root.daemon(), Some(daemon));
     for (name, pid) in [("web", web), ("plain", plain)] {
         let service = status.service(name).unwrap();
-        assert_eq!((service.pid, service.restarts, service.generation), (Some(pid), 0, 1), "{service:?}");
+        assert_eq!(
+            (service.pid, service.restarts, service.generation),
+            (Some(pid), 0, 1),
+            "{service:?}"
+        );
         assert!(service.is_up(), "{service:?}");
     }
     root.ok(&["up"]);
@@ -53,8 +63,12 @@ fn the_true_exit_code_is_kept_when_no_daemon_saw_it() {
     eventually("the daemon is dead", || (!lives(daemon)).then_some(()));
     fs::write(&gate, "").unwrap();
     eventually("the service has ended", || (!lives(job)).then_some(()));
-    eventually("its shim has left a record", || root.path.join("run/_instances/job.exit.json").exists().then_some(()));
-    let job = eventually("it is told", || Some(root.service("job")).filter(|s| format!("{:?}", s.state) == "Failed"));
+    eventually("its shim has left a record", || {
+        root.path.join("run/_instances/job.exit.json").exists().then_some(())
+    });
+    let job = eventually("it is told", || {
+        Some(root.service("job")).filter(|s| format!("{:?}", s.state) == "Failed")
+    });
     assert!(job.reason.as_ref().unwrap().contains("code 42"), "{job:?}");
 }
 
@@ -62,15 +76,24 @@ fn the_true_exit_code_is_kept_when_no_daemon_saw_it() {
 fn a_killed_shim_takes_its_service_along_gently_and_both_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let note = dir.path().join("note");
-    let script_text = format!("trap 'echo bye >> {}; exit 0' INT; while :; do sleep 0.05; done", note.display());
+    let script_text = format!(
+        "trap 'echo bye >> {}; exit 0' INT; while :; do sleep 0.05; done",
+        note.display()
+    );
     let stop = json!({ "stop": { "unix": [{ "signal": "INT", "wait": "10s" }] } });
     let root = Root::new(&[with(script("db", &script_text), stop)]);
     root.ok(&["up"]);
     let before = root.pid("db");
     kill("KILL", parent(before));
-    let after = eventually("it runs again", || root.status().service("db").and_then(|s| s.pid).filter(|p| *p != before));
+    let after = eventually("it runs again", || {
+        root.status().service("db").and_then(|s| s.pid).filter(|p| *p != before)
+    });
     assert!(!lives(before) && lives(after));
-    assert_eq!(fs::read_to_string(note).unwrap(), "bye\n", "it was asked with its own first signal");
+    assert_eq!(
+        fs::read_to_string(note).unwrap(),
+        "bye\n",
+        "it was asked with its own first signal"
+    );
     assert_eq!(root.service("db").restarts, 1);
 }
 
@@ -84,7 +107,9 @@ fn daemon_and_shim_killed_together_leave_nothing_unaccounted_for() {
     kill("KILL", shim);
     eventually("both are dead", || (!lives(daemon) && !lives(shim)).then_some(()));
     assert!(lives(db), "it ignores the gentle signal");
-    let after = eventually("one copy runs again", || root.status().service("db").and_then(|s| s.pid).filter(|p| *p != db));
+    let after = eventually("one copy runs again", || {
+        root.status().service("db").and_then(|s| s.pid).filter(|p| *p != db)
+    });
     assert!(lives(after) && !lives(db), "never two copies");
 }
 
@@ -119,7 +144,10 @@ fn a_port_taken_at_the_last_instant_is_replaced_without_a_restart_counting() {
     let port = free_port();
     let dir = tempfile::tempdir().unwrap();
     let first = dir.path().join("first");
-    let text = format!("if [ ! -e '{0}' ]; then touch '{0}'; echo 'bind: Address already in use' >&2; exit 98; fi; echo ready; exec sleep 1000", first.display());
+    let text = format!(
+        "if [ ! -e '{0}' ]; then touch '{0}'; echo 'bind: Address already in use' >&2; exit 98; fi; echo ready; exec sleep 1000",
+        first.display()
+    );
     let keys = json!({
         "ports": { "main": { "prefer": port } },
         "readiness": { "check": { "log": "^ready$" }, "timeout": "20s" },

@@ -56,7 +56,9 @@ pub(crate) fn server(id: &str, port: u16) -> Value {
 /// Lays keys over a service.
 pub(crate) fn with(mut service: Value, more: Value) -> Value {
     let target = service.as_object_mut().expect("a service is an object");
-    let Value::Object(more) = more else { panic!("more keys are an object") };
+    let Value::Object(more) = more else {
+        panic!("more keys are an object")
+    };
     target.extend(more);
     service
 }
@@ -100,8 +102,15 @@ impl Root {
 
     /// Makes the next generation and names it in the pointer.
     pub(crate) fn install(&mut self, version: &str, services: &[Value]) {
-        let components = [self.component("app", version, &BTreeMap::new()), self.component("_pack", version, &self.files)];
-        let offered = [&components[..], &[self.component("not-selected", version, &BTreeMap::new())]].concat();
+        let components = [
+            self.component("app", version, &BTreeMap::new()),
+            self.component("_pack", version, &self.files),
+        ];
+        let offered = [
+            &components[..],
+            &[self.component("not-selected", version, &BTreeMap::new())],
+        ]
+        .concat();
         let manifest = manifest(version, &offered, services, &self.extra);
         let digest = Digest::of(&manifest);
         let record = self.layout().pack_record(&digest);
@@ -132,7 +141,10 @@ impl Root {
     /// Makes the tree of a component.
     fn component(&self, id: &str, version: &str, files: &BTreeMap<String, String>) -> Value {
         let tree = Digest::of(format!("{id} {version} {files:?}").as_bytes());
-        let dir = self.layout().components().join(Layout::component_dir_name(id, version, &tree));
+        let dir = self
+            .layout()
+            .components()
+            .join(Layout::component_dir_name(id, version, &tree));
         fs::create_dir_all(&dir).expect("components are writable");
         for (name, text) in files {
             let path = dir.join(name);
@@ -165,7 +177,12 @@ impl Root {
     /// Runs the program, which must succeed; gives what it printed.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?} failed: {}\n{}", text(&output.stderr), self.complaints());
+        assert!(
+            output.status.success(),
+            "{arguments:?} failed: {}\n{}",
+            text(&output.stderr),
+            self.complaints()
+        );
         text(&output.stdout)
     }
 
@@ -173,7 +190,12 @@ impl Root {
     pub(crate) fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}\n{}", self.complaints());
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {said}\n{}",
+            self.complaints()
+        );
         said
     }
 
@@ -241,7 +263,9 @@ fn processes(root: &Path, words: &[&str]) -> Vec<u32> {
     let names = |bytes: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
         let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
         let (arguments, environment) = (read("cmdline"), read("environ"));
         let there = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(root));
@@ -256,11 +280,14 @@ fn processes(root: &Path, words: &[&str]) -> Vec<u32> {
 /// True if the process lives (a zombie does not).
 pub(crate) fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 pub(crate) fn kill(signal: &str, pid: u32) {
-    let done = Command::new("/bin/kill").args([format!("-{signal}"), pid.to_string()]).status();
+    let done = Command::new("/bin/kill")
+        .args([format!("-{signal}"), pid.to_string()])
+        .status();
     assert!(done.is_ok_and(|s| s.success()), "kill -{signal} {pid}");
 }
 

@@ -14,7 +14,9 @@ pub(crate) const VARIABLE: &str = "TEST_HELPER";
 pub(crate) fn command() -> Vec<String> {
     let exe = std::env::current_exe().expect("a test knows its binary");
     let exe = exe.to_str().expect("the target directory is UTF-8").to_owned();
-    [exe.as_str(), "helper::helper", "--exact", "--nocapture", "--quiet"].map(str::to_owned).to_vec()
+    [exe.as_str(), "helper::helper", "--exact", "--nocapture", "--quiet"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Not a test: what services run. `serve PORT` answers HTTP on the port; `serve PORT GATE` only once a file exists.

@@ -10,20 +10,36 @@ use crate::fixture::{Root, eventually, script, with};
 fn output_is_kept_by_stream_numbered_across_restarts_and_masked() {
     let mut root = Root::empty();
     root.extra.insert("secrets".to_owned(), json!([{ "id": "key" }]));
-    let talk = with(script("talk", "echo out; echo err >&2; echo key $KEY; printf 'no end'; exec sleep 1000"), json!({ "env": { "KEY": "{secret:key}" } }));
+    let talk = with(
+        script(
+            "talk",
+            "echo out; echo err >&2; echo key $KEY; printf 'no end'; exec sleep 1000",
+        ),
+        json!({ "env": { "KEY": "{secret:key}" } }),
+    );
     root.install("1.0.0", &[talk]);
     root.ok(&["up"]);
     let has = |text: &str| root.log("talk").iter().any(|r| r["msg"] == text);
-    eventually("all lines are there, the unfinished one too", || (has("out") && has("err") && has("no end")).then_some(()));
+    eventually("all lines are there, the unfinished one too", || {
+        (has("out") && has("err") && has("no end")).then_some(())
+    });
     root.ok(&["restart", "talk"]);
-    eventually("it talks again", || (root.log("talk").iter().filter(|r| r["msg"] == "no end").count() == 2).then_some(()));
+    eventually("it talks again", || {
+        (root.log("talk").iter().filter(|r| r["msg"] == "no end").count() == 2).then_some(())
+    });
 
     let log = root.log("talk");
     let stream = |msg: &str| log.iter().find(|r| r["msg"] == msg).map(|r| r["s"].clone());
     assert_eq!((stream("out"), stream("err")), (Some(json!("out")), Some(json!("err"))));
     let numbers: Vec<u64> = log.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
-    assert_eq!(log.iter().filter(|r| r["msg"] == "out").map(|r| r["gen"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        log.iter()
+            .filter(|r| r["msg"] == "out")
+            .map(|r| r["gen"].as_u64().unwrap())
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert_eq!(log.iter().filter(|r| r["msg"] == "key ***(key)").count(), 2);
     let secret = root.ok(&["secrets", "show", "key"]);
     let raw = root.read("logs/talk/current.jsonl");
@@ -32,11 +48,20 @@ fn output_is_kept_by_stream_numbered_across_restarts_and_masked() {
 
 #[test]
 fn logs_are_merged_filtered_followed_and_exported() {
-    let root = Root::new(&[script("a", "echo from a; exec sleep 1000"), script("b", "echo from b; exec sleep 1000")]);
+    let root = Root::new(&[
+        script("a", "echo from a; exec sleep 1000"),
+        script("b", "echo from b; exec sleep 1000"),
+    ]);
     root.ok(&["up"]);
-    eventually("both have written", || (root.ok(&["logs", "--grep", "^from"]).lines().count() == 2).then_some(()));
+    eventually("both have written", || {
+        (root.ok(&["logs", "--grep", "^from"]).lines().count() == 2).then_some(())
+    });
     assert_eq!(root.ok(&["logs", "b", "--grep", "from"]).trim(), "b | from b");
-    let records: Vec<Value> = root.ok(&["logs", "--json", "--grep", "from"]).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let records: Vec<Value> = root
+        .ok(&["logs", "--json", "--grep", "from"])
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(records.len(), 2);
     let file = root.path.join("out.jsonl");
     root.ok(&["logs", "--export", file.to_str().unwrap()]);
@@ -61,10 +86,20 @@ fn logs_are_merged_filtered_followed_and_exported() {
 
 #[test]
 fn an_endless_flood_does_not_stop_the_service_or_fill_the_disk() {
-    let flood = with(script("flood", "i=0; while [ $i -lt 300000 ]; do echo \"line $i of a flood that does not end soon\"; i=$((i+1)); done; exit 0"), json!({ "kind": "oneshot" }));
+    let flood = with(
+        script(
+            "flood",
+            "i=0; while [ $i -lt 300000 ]; do echo \"line $i of a flood that does not end soon\"; i=$((i+1)); done; exit 0",
+        ),
+        json!({ "kind": "oneshot" }),
+    );
     let root = Root::new(&[flood]);
     root.ok(&["up"]);
-    let size: u64 = std::fs::read_dir(root.path.join("logs/flood")).unwrap().flatten().map(|e| e.metadata().unwrap().len()).sum();
+    let size: u64 = std::fs::read_dir(root.path.join("logs/flood"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.metadata().unwrap().len())
+        .sum();
     assert!(size < 45 << 20, "{size}");
     let log = root.log("flood");
     let text = |r: &Value| r["msg"].as_str().unwrap().to_owned();

@@ -27,7 +27,11 @@ fn nothing_survives_down_not_even_what_forked_away() {
     assert!(sockets.exists());
     root.ok(&["down"]);
     assert!(all.iter().all(|pid| !lives(*pid)), "{all:?}");
-    assert!(root.processes().is_empty(), "something of the tree still runs: {:?}", root.processes());
+    assert!(
+        root.processes().is_empty(),
+        "something of the tree still runs: {:?}",
+        root.processes()
+    );
     assert!(!sockets.exists(), "{sockets:?}");
 }
 
@@ -36,12 +40,18 @@ fn sockets(root: &Root) -> std::path::PathBuf {
     let shim = fs::read_to_string(root.path.join("run/_instances/web.json")).unwrap();
     let shim: serde_json::Value = serde_json::from_str(&shim).unwrap();
     let pid = &shim["shim"]["pid"];
-    let inodes: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().filter_map(|f| {
-        let to = fs::read_link(f.path()).ok()?;
-        Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
-    }).collect();
+    let inodes: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .flatten()
+        .filter_map(|f| {
+            let to = fs::read_link(f.path()).ok()?;
+            Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
     let table = fs::read_to_string("/proc/net/unix").unwrap();
-    let line = table.lines().find(|l| l.ends_with("/s-web") && inodes.iter().any(|i| l.split_whitespace().any(|w| w == i)));
+    let line = table
+        .lines()
+        .find(|l| l.ends_with("/s-web") && inodes.iter().any(|i| l.split_whitespace().any(|w| w == i)));
     let path = line.expect("the shim listens").split_whitespace().last().unwrap();
     std::path::Path::new(path).parent().unwrap().to_owned()
 }
@@ -50,18 +60,38 @@ fn sockets(root: &Root) -> std::path::PathBuf {
 fn the_recipe_is_followed_step_by_step_and_dependents_stop_first() {
     let dir = tempfile::tempdir().unwrap();
     let note = dir.path().join("note");
-    let db = format!("trap 'echo db-int >> {0}' INT; trap 'echo db-quit >> {0}; exit 0' QUIT; echo ready; while :; do sleep 0.02; done", note.display());
-    let app = format!("trap 'sleep 0.3; echo app-term >> {0}; exit 0' TERM; echo ready; while :; do sleep 0.02; done", note.display());
+    let db = format!(
+        "trap 'echo db-int >> {0}' INT; trap 'echo db-quit >> {0}; exit 0' QUIT; echo ready; while :; do sleep 0.02; done",
+        note.display()
+    );
+    let app = format!(
+        "trap 'sleep 0.3; echo app-term >> {0}; exit 0' TERM; echo ready; while :; do sleep 0.02; done",
+        note.display()
+    );
     let ready = json!({ "readiness": { "check": { "log": "^ready$" }, "timeout": "20s" } });
-    let db = with(with(script("db", &db), ready.clone()), json!({ "stop": { "unix": [{ "signal": "INT", "wait": "200ms" }, { "signal": "QUIT", "wait": "10s" }] } }));
-    let app = with(with(script("app", &app), ready), json!({ "requires": { "db": "ready" } }));
+    let db = with(
+        with(script("db", &db), ready.clone()),
+        json!({ "stop": { "unix": [{ "signal": "INT", "wait": "200ms" }, { "signal": "QUIT", "wait": "10s" }] } }),
+    );
+    let app = with(
+        with(script("app", &app), ready),
+        json!({ "requires": { "db": "ready" } }),
+    );
     let root = Root::new(&[app, db]);
     root.ok(&["up"]);
     root.ok(&["down", "db"]);
     assert_eq!(fs::read_to_string(&note).unwrap(), "app-term\ndb-int\ndb-quit\n");
-    let states: Vec<String> = root.status().services.iter().map(|s| format!("{:?}", s.state)).collect();
+    let states: Vec<String> = root
+        .status()
+        .services
+        .iter()
+        .map(|s| format!("{:?}", s.state))
+        .collect();
     assert_eq!(states, ["Stopped", "Stopped"]);
-    assert!(root.daemon().is_some(), "the daemon stays unless everything was asked to go");
+    assert!(
+        root.daemon().is_some(),
+        "the daemon stays unless everything was asked to go"
+    );
 }
 
 #[test]
@@ -73,7 +103,11 @@ fn a_program_in_the_recipe_is_run() {
     let root = Root::new(&[with(script("db", &body), stop)]);
     root.ok(&["up"]);
     root.ok(&["down"]);
-    let said: Vec<String> = root.log("db").iter().map(|r| r["msg"].as_str().unwrap().to_owned()).collect();
+    let said: Vec<String> = root
+        .log("db")
+        .iter()
+        .map(|r| r["msg"].as_str().unwrap().to_owned())
+        .collect();
     assert!(said.iter().any(|m| m.contains("exited with code 0")), "{said:?}");
     assert!(!said.iter().any(|m| m.contains("killing")), "{said:?}");
 }
@@ -88,7 +122,9 @@ fn a_second_interrupt_forces() {
     let pid = root.pid("stubborn");
     let mut down = root.command(&["down"]);
     let down = down.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("it is being stopped", || (format!("{:?}", root.service("stubborn").state) == "Stopping").then_some(()));
+    eventually("it is being stopped", || {
+        (format!("{:?}", root.service("stubborn").state) == "Stopping").then_some(())
+    });
     kill("INT", down.id());
     kill_until_gone(&down, pid);
     let output = down.wait_with_output().unwrap();

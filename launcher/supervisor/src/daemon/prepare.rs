@@ -14,8 +14,8 @@ use kojibox_packs::manifest::{Check, StopStep};
 
 use super::{context::Context, shims};
 use crate::{
-    diagnosis::chain,
     data::{Data, DataError, Work},
+    diagnosis::chain,
     environment,
     files::{self, FileError, failed},
     fill::{FillError, Filler},
@@ -95,7 +95,7 @@ impl Job<'_> {
         let held = self.context.ports().hold(self.service, avoid_last_port)?;
         let ports = self.context.ports().all();
         let filler = self.context.filler(self.definition, &ports);
-        self.make_places(&filler)?;
+        make_places(&filler)?;
         let run = filler.dir("run").unwrap_or_default();
         for template in &self.definition.templates {
             render::render(template, self.definition.pack_files.as_deref(), &run, &filler)?;
@@ -111,10 +111,10 @@ impl Job<'_> {
     }
 
     fn stop_if_unwanted(&self) -> Result<(), PrepareError> {
-        match self.abort.load(Ordering::SeqCst) {
-            true => Err(PrepareError::Aborted),
-            false => Ok(()),
+        if self.abort.load(Ordering::SeqCst) {
+            return Err(PrepareError::Aborted);
         }
+        Ok(())
     }
 
     /// Looks at the data directory, if the service has any use for one.
@@ -129,23 +129,6 @@ impl Job<'_> {
         let generation = self.context.stack.generation.id;
         let data = Data::plan(&base, self.definition.format(), generation, &self.definition.migrations)?;
         Ok(Some(data))
-    }
-
-    /// Makes the directories of the service; what is rebuilt at each start is emptied.
-    fn make_places(&self, filler: &Filler<'_>) -> Result<(), PrepareError> {
-        for name in ["run", "temp"] {
-            let dir = filler.dir(name).unwrap_or_default();
-            match fs::remove_dir_all(&dir) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                other => other.map_err(failed("empty", &dir))?,
-            }
-            files::make_dir(dir.parent().unwrap_or(Path::new(".")))?;
-            platform::make_private_dir(&dir).map_err(failed("create", &dir))?;
-        }
-        for name in ["logs", "config"] {
-            files::make_dir(&filler.dir(name).unwrap_or_default())?;
-        }
-        Ok(())
     }
 
     fn ready_data(&self, data: &Data, ports: &BTreeMap<String, u16>) -> Result<(), PrepareError> {
@@ -166,7 +149,11 @@ impl Job<'_> {
             } => {
                 let component = &self.definition.service.component;
                 filler.component_old = self.context.stack.tree_of(component, *generation);
-                filler.data_old = Some(if migration.in_place { data.unfinished() } else { from.clone() });
+                filler.data_old = Some(if migration.in_place {
+                    data.unfinished()
+                } else {
+                    from.clone()
+                });
                 data.begin()?;
                 self.help("moving the data to its new format", &migration.command, &filler)?;
             }
@@ -192,10 +179,13 @@ impl Job<'_> {
 
     fn spec(&self, role: Role, command: &[String], filler: &Filler<'_>) -> Result<Spec, PrepareError> {
         let service = &self.definition.service;
-        let log_check = [&service.startup, &service.readiness].into_iter().flatten().find_map(|p| match &p.check {
-            Check::Log(pattern) => Some(pattern.clone()),
-            _ => None,
-        });
+        let log_check = [&service.startup, &service.readiness]
+            .into_iter()
+            .flatten()
+            .find_map(|p| match &p.check {
+                Check::Log(pattern) => Some(pattern.clone()),
+                _ => None,
+            });
         let stop = self.definition.stop_steps();
         let stop: Result<Vec<Step>, FillError> = stop.iter().map(|s| step(s, filler)).collect();
         Ok(Spec {
@@ -219,6 +209,23 @@ impl Job<'_> {
     }
 }
 
+/// Makes the directories of the service; what is rebuilt at each start is emptied.
+fn make_places(filler: &Filler<'_>) -> Result<(), PrepareError> {
+    for name in ["run", "temp"] {
+        let dir = filler.dir(name).unwrap_or_default();
+        match fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(failed("empty", &dir))?,
+        }
+        files::make_dir(dir.parent().unwrap_or(Path::new(".")))?;
+        platform::make_private_dir(&dir).map_err(failed("create", &dir))?;
+    }
+    for name in ["logs", "config"] {
+        files::make_dir(&filler.dir(name).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
 fn step(step: &StopStep, filler: &Filler<'_>) -> Result<Step, FillError> {
     let act = match (&step.run, &step.signal) {
         (Some(words), _) => Act::Run(filler.command(words)?),
@@ -236,8 +243,9 @@ fn failure(service: &str, error: &PrepareError) -> Failure {
     let log = format!("read `kojibox logs {service} --since 10m`, then `kojibox up`");
     let repair = "run `kojibox-installer repair`".to_owned();
     let (code, fix, permanent) = match error {
-        PrepareError::File(e) => (ReasonCode::Io, io_fix(&e.source), lasts(&e.source)),
-        PrepareError::Render(RenderError::File(e)) => (ReasonCode::Io, io_fix(&e.source), lasts(&e.source)),
+        PrepareError::File(e) | PrepareError::Render(RenderError::File(e)) => {
+            (ReasonCode::Io, io_fix(&e.source), lasts(&e.source))
+        }
         PrepareError::Fill(_) | PrepareError::Render(_) => {
             let fix = "correct the definition of the pack, or answer its questions again";
             (ReasonCode::Config, fix.to_owned(), true)
@@ -246,7 +254,11 @@ fn failure(service: &str, error: &PrepareError) -> Failure {
             let fix = "stop what uses the port, or choose another one with `kojibox-installer update`";
             (ReasonCode::Port, fix.to_owned(), true)
         }
-        PrepareError::Port(_) => (ReasonCode::Port, "end programs that listen on many ports".to_owned(), false),
+        PrepareError::Port(_) => (
+            ReasonCode::Port,
+            "end programs that listen on many ports".to_owned(),
+            false,
+        ),
         PrepareError::Data(DataError::File(e)) => (ReasonCode::Data, io_fix(&e.source), lasts(&e.source)),
         PrepareError::Data(_) => {
             let fix = "run `kojibox-installer rollback`, or install a version that can read this data";
@@ -275,4 +287,3 @@ fn io_fix(error: &io::Error) -> String {
         _ => "run `kojibox doctor`".to_owned(),
     }
 }
-

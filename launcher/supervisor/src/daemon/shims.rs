@@ -1,4 +1,4 @@
-//! Owns the daemon's side of shims: starting them, hearing them, finding them again, clearing up after lost ones.
+//! Owns the daemon's side of shims: starting them, hearing them to their end, giving them orders.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,23 +11,20 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::{Input, Inputs, context::Context, prepare::Ready};
+use super::{Input, Inputs, attach, context::Context, prepare::Ready, sweep::Left};
 use crate::{
-    diagnosis, files,
-    instance::{ExitRecord, Identity, Instance, Phase, Role},
-    machine::{Event, Exit, Failure, Found, Reason, ReasonCode, Status},
+    instance::{Instance, Phase, Role},
+    machine::{Event, Exit, Failure, Reason, ReasonCode},
     platform,
-    shim::{self, Act, Answer, Refusal, RefusalKind, Spec, Step},
+    shim::{self, Answer, Refusal, RefusalKind, Spec},
     wire::{self, Lines},
 };
 
 /// A shim answers at once, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a shim that lives may take to answer a new daemon.
-const ATTACH: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the program says what it is to be.
 const ROLE: &str = "shim";
 
@@ -45,6 +42,10 @@ pub(super) fn start(context: &Context, ready: Ready, inputs: &Inputs) {
             drop(child.wait());
         }
         Err(refusal) => {
+            // A shim that no daemon had heard of yet when its daemon was killed.
+            if refusal.kind == RefusalKind::Leased && attach::adopt(context, &name, inputs) {
+                return;
+            }
             let failure = failure(&name, &spec, refusal);
             inputs.send(Input::Machine(Event::SpawnFailed(name, generation, failure)));
         }
@@ -73,7 +74,11 @@ fn spawn(context: &Context, spec: &Spec) -> Result<(Child, Box<Instance>), Refus
     let io_error = |what: &'static str| move |e: io::Error| other(format!("could not {what}: {e}"));
     drop(spec.traces.remove_exit());
     let mut command = Command::new(&context.exe);
-    command.arg(ROLE).env_clear().envs(&context.allowed).current_dir(context.stack.layout.root());
+    command
+        .arg(ROLE)
+        .env_clear()
+        .envs(&context.allowed)
+        .current_dir(context.stack.layout.root());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(complaints(&context.stack.layout).map_or(Stdio::null(), Stdio::from));
     platform::detach(&mut command);
@@ -104,11 +109,14 @@ fn spawn(context: &Context, spec: &Spec) -> Result<(Child, Box<Instance>), Refus
 pub(crate) fn complaints(layout: &kojibox_state::Layout) -> io::Result<File> {
     let dir = layout.service_logs("_launcher");
     std::fs::create_dir_all(&dir)?;
-    OpenOptions::new().create(true).append(true).open(dir.join("stderr.log"))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("stderr.log"))
 }
 
 /// Hears a shim to its end.
-fn watch(context: &Context, name: &str, generation: u64, endpoint: &Path, inputs: &Inputs) {
+pub(super) fn watch(context: &Context, name: &str, generation: u64, endpoint: &Path, inputs: &Inputs) {
     let mut last = None;
     if let Ok(mut lines) = wire::ask(endpoint, shim::Request::Watch) {
         while let Ok(Some(state)) = lines.next::<Instance>() {
@@ -149,7 +157,7 @@ pub(super) fn order(context: &Context, name: &str, request: &shim::Request) {
     }
 }
 
-fn is_of_this_run(boot: &str) -> bool {
+pub(super) fn is_of_this_run(boot: &str) -> bool {
     platform::boot_id().is_ok_and(|now| now == boot)
 }
 
@@ -171,206 +179,14 @@ pub(super) fn run_helper(context: &Arc<Context>, spec: &Spec, abort: &AtomicBool
     drop(waiter.join());
     let record = spec.traces.exit().map_err(|e| e.to_string())?;
     drop(spec.traces.remove_exit());
-    let record = record.filter(|r| r.nonce == spec.nonce);
-    match record {
-        Some(record) => Ok(record.exit),
-        None => {
-            // Its shim was killed: what it had started must not work on beside the next attempt.
-            let left = Left {
-                session: None,
-                marker: format!("{}={}", crate::instance::MARKER, spec.nonce),
-            };
-            left.end(&[]);
-            Err("the process that watched it was killed".to_owned())
-        }
+    if let Some(record) = record.filter(|r| r.nonce == spec.nonce) {
+        return Ok(record.exit);
     }
-}
-
-/// What an earlier daemon has left of a service.
-pub(super) enum Trace {
-    /// Its shim, to be asked.
-    Instance(Box<Instance>),
-    /// Only how it ended.
-    Ended(ExitRecord),
-}
-
-/// Looks for what an earlier daemon left, and clears away what means nothing any more.
-pub(super) fn trace(context: &Context, name: &str) -> Option<Trace> {
-    let traces = context.traces(name);
-    if let Ok(Some(instance)) = traces.instance() {
-        if is_of_this_run(&instance.boot) && instance.role == Role::Service {
-            return Some(Trace::Instance(Box::new(instance)));
-        }
-        if is_of_this_run(&instance.boot) {
-            end_helper(context, &instance);
-        }
-        drop(traces.remove_instance());
-    }
-    let record = traces.exit().ok().flatten();
-    let useful = record.filter(|r| is_of_this_run(&r.boot) && r.role == Role::Service);
-    if useful.is_none() {
-        drop(traces.remove_exit());
-    }
-    useful.map(Trace::Ended)
-}
-
-/// A helper whose daemon is gone starts over; it must not go on beside its successor.
-fn end_helper(context: &Context, instance: &Instance) {
-    let end = Instant::now() + ATTACH;
-    while instance.shim.lives() && Instant::now() < end {
-        drop(wire::ask_once::<Instance>(
-            &context.endpoint(&instance.service),
-            shim::Request::Kill,
-            Duration::from_secs(1),
-        ));
-        thread::sleep(Duration::from_millis(20));
-    }
-    Left::of(instance).end(&[]);
-}
-
-/// Finds the shim of `instance` again, verifies who answers, and stays with it; or says what became of it.
-pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
-    let (name, generation) = (instance.service.clone(), instance.generation);
-    let endpoint = context.endpoint(&name);
-    let end = Instant::now() + ATTACH;
-    while instance.shim.lives() {
-        match wire::ask_once::<Instance>(&endpoint, shim::Request::Hello, Duration::from_secs(2)) {
-            Ok(answer) if is_same(instance, &answer) => {
-                let found = alive(&answer);
-                // Its checks need to know whom they ask.
-                inputs.send(Input::Told(answer));
-                inputs.send(Input::Machine(Event::Found(name.clone(), generation, found)));
-                return watch(context, &name, generation, &endpoint, inputs);
-            }
-            other if Instant::now() > end => {
-                let why = match other {
-                    Ok(_) => "someone else answers at its endpoint".to_owned(),
-                    Err(error) => diagnosis::chain(&error),
-                };
-                let found = Found::Unverified(why);
-                return inputs.send(Input::Machine(Event::Found(name, generation, found)));
-            }
-            Ok(_) | Err(_) => {}
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    let record = context.traces(&name).exit().ok().flatten();
-    let exit = record.filter(|r| r.nonce == instance.nonce).map(|r| r.exit);
-    if exit.is_none() {
-        // Its shim was killed while nobody watched.
-        sweep(&Left::of(instance), &steps(context, &name));
-    }
-    drop(context.traces(&name).remove_instance());
-    let exit = exit.unwrap_or(Exit {
-        status: Status::Unknown,
-        port_clash: false,
-        last_line: None,
-    });
-    inputs.send(Input::Machine(Event::Found(name, generation, Found::Ended(exit))));
-}
-
-fn is_same(left: &Instance, answer: &Instance) -> bool {
-    (&left.nonce, &left.shim, &left.service, left.generation)
-        == (&answer.nonce, &answer.shim, &answer.service, answer.generation)
-}
-
-fn alive(instance: &Instance) -> Found {
-    Found::Alive {
-        pid: instance.process.as_ref().map(|p| p.pid),
-        ready: instance.memo.ready || instance.log_matched,
-        since: instance.started,
-        restarts: instance.memo.restarts,
-        stopping: instance.phase != Phase::Running,
-    }
-}
-
-/// The signals of the recipe of `name`; a shim that is gone runs no programs.
-fn steps(context: &Context, name: &str) -> Vec<Step> {
-    let declared = context.stack.services.get(name).map(|d| d.stop_steps()).unwrap_or_default();
-    let signals = declared.into_iter().filter_map(|s| {
-        let act = Act::Signal(s.signal?);
-        Some(Step {
-            act,
-            wait: s.wait.as_millis(),
-        })
-    });
-    signals.collect()
-}
-
-/// Ends what is left of a service whose shim was killed, and says when nothing is.
-pub(super) fn clear_up(context: &Context, name: &str, generation: u64, inputs: &Inputs) {
-    let instance = context.traces(name).instance().ok().flatten();
-    let left = instance.filter(|i| i.generation == generation && is_of_this_run(&i.boot));
-    let remaining = left.map(|i| sweep(&Left::of(&i), &steps(context, name))).unwrap_or_default();
-    if remaining.is_empty() {
-        drop(context.traces(name).remove_instance());
-        inputs.send(Input::Machine(Event::Gone(name.to_owned(), generation)));
-    } else {
-        let pids = remaining.into_iter().map(|(pid, _)| pid).collect();
-        inputs.send(Input::Machine(Event::Unkillable(name.to_owned(), generation, pids)));
-    }
-}
-
-fn sweep(left: &Left, steps: &[Step]) -> Vec<(u32, String)> {
-    left.end(steps)
-}
-
-/// Processes without a shim.
-struct Left {
-    session: Option<Identity>,
-    marker: String,
-}
-
-impl Left {
-    fn of(instance: &Instance) -> Self {
-        Self {
-            session: instance.process.clone(),
-            marker: instance.marker(),
-        }
-    }
-
-    fn find(&self) -> Vec<(u32, String)> {
-        let session = self.session.as_ref().map(|i| (i.pid, i.token.as_str()));
-        platform::leftovers(session, &self.marker)
-    }
-
-    /// Follows the signals of the recipe for the main process, then ends the others, firmly at last. Gives who stays.
-    fn end(&self, steps: &[Step]) -> Vec<(u32, String)> {
-        for step in steps {
-            let Some(main) = self.session.as_ref().filter(|s| s.lives()) else { break };
-            if let Act::Signal(signal) = &step.act {
-                drop(platform::signal(main.pid, &main.token, signal));
-            }
-            let end = Instant::now() + Duration::from_millis(step.wait);
-            while main.lives() && Instant::now() < end {
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        for (signal, patience) in [(platform::DEFAULT_SIGNAL, 5), ("KILL", 1), ("KILL", 2)] {
-            for (pid, token) in self.find() {
-                drop(platform::signal(pid, &token, signal));
-            }
-            let end = Instant::now() + Duration::from_secs(patience);
-            while !self.find().is_empty() && Instant::now() < end {
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        self.find()
-    }
-}
-
-/// Services that left traces and are no longer declared are ended too: nobody else would.
-pub(super) fn end_undeclared(context: &Context) {
-    let run = context.stack.layout.run();
-    let traced = crate::instance::traced(&run).unwrap_or_default();
-    for name in traced.into_iter().filter(|n| !context.stack.services.contains_key(n)) {
-        if let Some(Trace::Instance(instance)) = trace(context, &name) {
-            drop(wire::ask_once::<Instance>(&context.endpoint(&name), shim::Request::Stop, PATIENCE));
-            let end = Instant::now() + ATTACH;
-            while instance.shim.lives() && Instant::now() < end {
-                thread::sleep(Duration::from_millis(20));
-            }
-            drop(files::remove_file(&run.join(format!("_instances/{name}.exit.json"))));
-        }
-    }
+    // Its shim was killed: what it had started must not work on beside the next attempt.
+    let left = Left {
+        session: None,
+        marker: format!("{}={}", crate::instance::MARKER, spec.nonce),
+    };
+    left.end(&[]);
+    Err("the process that watched it was killed".to_owned())
 }

@@ -101,7 +101,7 @@ impl Machine {
             match self.services.get(name) {
                 None => return Gate::Barred(not_installed(name)),
                 Some(other) if other.meets(condition) => {}
-                Some(other) => match self.hopeless(name, other) {
+                Some(other) => match Self::hopeless(name, other) {
                     Some(reason) => return Gate::Barred(reason),
                     None => closed = closed.or_else(|| Some(waits(name, condition, other))),
                 },
@@ -111,7 +111,7 @@ impl Machine {
         for (name, condition) in wants {
             if let Some(other) = self.services.get(name)
                 && !other.meets(*condition)
-                && self.hopeless(name, other).is_none()
+                && Self::hopeless(name, other).is_none()
             {
                 closed = closed.or_else(|| Some(waits(name, *condition, other)));
             }
@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// Says why `other` will not get there by itself; the root cause is named, not the chain.
-    fn hopeless(&self, name: &str, other: &Service) -> Option<Reason> {
+    fn hopeless(name: &str, other: &Service) -> Option<Reason> {
         let fix = |n: &str| format!("read `kojibox logs {n} --since 10m`, then `kojibox up`");
         match other.state {
             State::Failed => {
@@ -182,8 +182,9 @@ impl Service {
     pub(super) fn meets(&self, condition: Condition) -> bool {
         match (condition, self.state) {
             (Condition::Started, State::Starting) => self.pid.is_some(),
-            (Condition::Started, State::Running | State::Degraded) | (Condition::Ready, State::Running) => true,
-            (_, State::Completed) => true,
+            (Condition::Started, State::Running | State::Degraded)
+            | (Condition::Ready, State::Running)
+            | (_, State::Completed) => true,
             _ => false,
         }
     }

@@ -66,10 +66,10 @@ impl Machine {
         }
     }
 
-    fn up(&mut self, names: &[String], named: bool, now: Millis) {
+    fn up(&mut self, names: &[String], again: bool, now: Millis) {
         self.forced = false;
         for name in self.needs(names) {
-            let again = named && names.contains(&name);
+            let again = again && names.contains(&name);
             self.with(&name, |s| s.want(again, now));
         }
     }
@@ -259,10 +259,8 @@ impl Service {
         match self.state {
             State::Starting | State::Running | State::Degraded | State::Reattaching => {
                 let clash = exit.port_clash && self.state == State::Starting && self.rules.movable_ports;
-                self.cause = match clash && self.port_retries < PORT_RETRIES {
-                    true => Cause::PortClash,
-                    false => Cause::Fault,
-                };
+                let again = clash && self.port_retries < PORT_RETRIES;
+                self.cause = if again { Cause::PortClash } else { Cause::Fault };
                 let reason = (!exit.status.is_success()).then(|| end_reason(&self.name, &exit));
                 self.enter(State::Stopping, now);
                 self.reason = reason;

@@ -528,7 +528,7 @@ impl World {
     fn die(&mut self, name: &str, generation: u64, code: u8) {
         if self.live.contains(&(name.to_owned(), generation)) {
             let mut exit = exit(i32::from(code % 3));
-            exit.port_clash = code % 5 == 0;
+            exit.port_clash = code.is_multiple_of(5);
             self.feed(Event::Exited(name.to_owned(), generation, exit));
             self.live.remove(&(name.to_owned(), generation));
             self.feed(Event::Gone(name.to_owned(), generation));
@@ -539,7 +539,7 @@ impl World {
         if self.open.is_empty() {
             return;
         }
-        let bad = how % 4 == 0;
+        let bad = how.is_multiple_of(4);
         match self.open.remove(0) {
             Action::Prepare(n, g, _) if bad => self.feed(Event::PrepareFailed(n, g, failure(how > 200))),
             Action::Prepare(n, g, _) => self.feed(Event::Prepared(n, g)),
@@ -558,9 +558,9 @@ impl World {
         }
     }
 
-    fn make(&mut self, next: Move) {
+    fn make(&mut self, next: &Move) {
         let name = |i: usize| vec![self.names[i % self.names.len()].clone()];
-        match next {
+        match *next {
             Move::Up(i) => self.feed(Event::Up {
                 services: name(i),
                 named: true,
@@ -624,10 +624,10 @@ proptest! {
         let names = graph.iter().map(|(n, _)| (*n).to_owned()).collect();
         let mut world = World { bench: Bench::new(&graph), names, live: BTreeSet::new(), open: Vec::new() };
         for next in moves {
-            world.make(next);
+            world.make(&next);
         }
         world.rest();
-        world.make(Move::Shutdown);
+        world.make(&Move::Shutdown);
         world.rest();
         prop_assert!(world.live.is_empty(), "left alive: {:?}", world.live);
         prop_assert!(world.bench.machine.is_quiet());

@@ -11,9 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{
-    self as rx, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus,
-};
+use rustix::process::{self as rx, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::{Listening, Owner, unix::named};
 use crate::machine::Status;
@@ -120,7 +118,7 @@ impl Keeper {
     fn wait_for(&self, until: Option<Instant>, done: impl Fn(&Inner) -> bool) {
         let mut inner = self.lock();
         while !done(&inner) {
-            let left = until.map_or(Duration::from_secs(3600), |u| u.saturating_duration_since(Instant::now()));
+            let left = until.map_or(Duration::from_hours(1), |u| u.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return;
             }
@@ -158,6 +156,7 @@ impl Keeper {
     }
 
     /// Every living process of the group.
+    #[expect(clippy::unused_self, reason = "the twins keep the group in themselves")]
     pub(crate) fn members(&self) -> Vec<u32> {
         let mut all = tree(std::process::id());
         all.retain(|pid| *pid != std::process::id());
@@ -231,11 +230,11 @@ pub(crate) fn leftovers(session: Option<(u32, &str)>, marker: &str) -> Vec<(u32,
         let of_session = session.is_some_and(|(leader, _)| {
             stat(*pid).is_some_and(|f| f.get(3).is_some_and(|sid| *sid == leader.to_string()))
         });
-        let marked = || {
+        let inherited = || {
             let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             env.split(|b| *b == 0).any(|v| v == marker.as_bytes())
         };
-        of_session || marked()
+        of_session || inherited()
     };
     let all = processes().filter(|pid| *pid != own).filter(belongs);
     all.filter_map(|pid| Some((pid, start_token(pid)?))).collect()
@@ -297,7 +296,9 @@ fn listening(table: &str, port: u16) -> Vec<String> {
         let [_, local, _, state, .., inode] = fields.as_slice().get(..10).unwrap_or_default() else {
             continue;
         };
-        let at = local.rsplit_once(':').and_then(|(_, p)| u16::from_str_radix(p, 16).ok());
+        let at = local
+            .rsplit_once(':')
+            .and_then(|(_, p)| u16::from_str_radix(p, 16).ok());
         if *state == "0A" && at == Some(port) {
             found.push((*inode).to_owned());
         }

@@ -28,8 +28,6 @@ pub(crate) const EXE: &str = "";
 pub(crate) const DEFAULT_SIGNAL: &str = "TERM";
 /// Variables that services may see.
 pub(crate) const ALLOWED_ENV: &[&str] = &["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "TZ", "USER"];
-/// Where the system's own programs are.
-pub(crate) const SYSTEM_PATH: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 /// Errors of a start that will not go away: ENOEXEC, ENOENT, EACCES, ENOTDIR, ELOOP, EISDIR.
 pub(crate) const NOT_RUNNABLE: &[i32] = &[
     rustix::io::Errno::NOEXEC.raw_os_error(),
@@ -42,6 +40,13 @@ pub(crate) const NOT_RUNNABLE: &[i32] = &[
 
 /// What the system says where there is no IPv6.
 pub(crate) const NO_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+
+/// Where the system's own programs are.
+pub(crate) fn system_path() -> Vec<PathBuf> {
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        .map(PathBuf::from)
+        .to_vec()
+}
 
 /// The stop recipe of this system; the default one if nothing is declared.
 pub(crate) fn stop_steps(stop: &Stop) -> Vec<StopStep> {
@@ -83,6 +88,7 @@ impl Listener {
     }
 
     /// Takes the socket file away.
+    #[expect(clippy::unused_self, reason = "the listener is what the file belongs to")]
     pub(crate) fn remove(&self, endpoint: &Path) {
         drop(fs::remove_file(endpoint));
     }
@@ -119,7 +125,7 @@ pub(crate) fn endpoint(dir: &Path, name: &str) -> PathBuf {
 pub(crate) fn runtime_dir(key: &str) -> io::Result<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let own = PathBuf::from(format!("/run/user/{uid}"));
-    let usable = fs::symlink_metadata(&own).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o077 == 0);
+    let usable = fs::symlink_metadata(&own).is_ok_and(|m| m.is_dir() && m.uid() == uid && closed(m.mode()));
     let dir = if usable {
         own.join(format!("kojibox-{key}"))
     } else {
@@ -142,10 +148,15 @@ pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
             "it is not a directory of this user",
         ));
     }
-    if meta.mode() & 0o077 != 0 {
+    if !closed(meta.mode()) {
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// True if the mode gives group and others nothing.
+fn closed(mode: u32) -> bool {
+    mode.trailing_zeros() >= 6
 }
 
 /// Makes a file that only we may read; it must not exist yet.
@@ -156,7 +167,7 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
 /// True if nobody else may read the file. False also where the file system keeps no modes.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     let meta = fs::symlink_metadata(path)?;
-    Ok(meta.is_file() && meta.uid() == rustix::process::getuid().as_raw() && meta.mode() & 0o077 == 0)
+    Ok(meta.is_file() && meta.uid() == rustix::process::getuid().as_raw() && closed(meta.mode()))
 }
 
 /// Makes the names in `dir` durable.
@@ -181,7 +192,10 @@ pub(crate) fn root_key(root: &Path) -> io::Result<String> {
 }
 
 /// Makes the command's process a session of its own, so that no terminal reaches it.
-#[expect(unsafe_code, reason = "`pre_exec` is the only way to call setsid between fork and exec")]
+#[expect(
+    unsafe_code,
+    reason = "`pre_exec` is the only way to call setsid between fork and exec"
+)]
 pub(crate) fn detach(command: &mut Command) {
     // SAFETY: setsid is async-signal-safe, and the closure touches no memory of the parent.
     unsafe {
@@ -217,7 +231,9 @@ pub(crate) fn on_terminate(act: impl Fn() + Send + 'static) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(wait))?;
     Ok(())
 }
 
@@ -231,9 +247,15 @@ pub fn replace_process(command: &mut Command) -> io::Error {
 #[expect(unsafe_code, reason = "nothing else closes a descriptor by its number")]
 pub fn close_inherited() {
     let listed = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
-    let open: Vec<RawFd> = listed.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|fd| *fd > 2).collect();
+    let open: Vec<RawFd> = listed
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
     // The directory that was listed is closed by now, and still in the list.
-    for fd in open.into_iter().filter(|fd| fs::metadata(format!("/dev/fd/{fd}")).is_ok()) {
+    for fd in open
+        .into_iter()
+        .filter(|fd| fs::metadata(format!("/dev/fd/{fd}")).is_ok())
+    {
         // SAFETY: the number is open, and the caller opened nothing yet, so it was inherited and nothing here owns it.
         unsafe { rustix::io::close(fd) };
     }

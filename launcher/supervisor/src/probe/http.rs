@@ -54,7 +54,10 @@ pub(super) async fn get(mut stream: TcpStream, url: &Url) -> Result<(), String> 
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: kojibox-check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.path, url.host
     );
-    stream.write_all(request.as_bytes()).await.map_err(|e| e.kind().to_string())?;
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .map_err(|e| e.kind().to_string())?;
     let mut head = Vec::new();
     let mut limited = (&mut stream).take(HEAD);
     while !head.contains(&b'\n') {
@@ -87,7 +90,13 @@ mod tests {
         let url = Url::parse("http://127.0.0.1:28080/healthz?x=1").unwrap();
         assert_eq!((url.port, url.path.as_str()), (28080, "/healthz?x=1"));
         assert_eq!(Url::parse("http://[::1]:81").unwrap().port, 81);
-        for other in ["http://example.org/", "https://127.0.0.1/", "http://127.0.0.1.evil:80/", "http://10.0.0.1:80/", "http://127.0.0.1:80/a b"] {
+        for other in [
+            "http://example.org/",
+            "https://127.0.0.1/",
+            "http://127.0.0.1.evil:80/",
+            "http://10.0.0.1:80/",
+            "http://127.0.0.1:80/a b",
+        ] {
             assert_eq!(Url::parse(other), None, "{other}");
         }
     }

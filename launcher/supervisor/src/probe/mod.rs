@@ -71,11 +71,11 @@ pub(crate) enum ProbeError {
 /// Fills a declared check.
 pub(crate) fn prepare(check: &Check, filler: &Filler<'_>) -> Result<Probe, ProbeError> {
     let port = |text: &str| {
-        let filled = filler.fill(text, Place::Command)?;
-        let number = filled.rsplit(':').next().unwrap_or_default();
-        let host_is_local = filled.rsplit_once(':').is_none_or(|(host, _)| http::is_local(host));
+        let text = filler.fill(text, Place::Command)?;
+        let number = text.rsplit(':').next().unwrap_or_default();
+        let host_is_local = text.rsplit_once(':').is_none_or(|(host, _)| http::is_local(host));
         let number = number.parse().ok().filter(|n| host_is_local && *n != 0);
-        number.ok_or(ProbeError::Port(filled))
+        number.ok_or(ProbeError::Port(text))
     };
     Ok(match check {
         Check::Process(_) => Probe::Process,
@@ -87,8 +87,8 @@ pub(crate) fn prepare(check: &Check, filler: &Filler<'_>) -> Result<Probe, Probe
         Check::Smtp(text) => Probe::Port(port(text)?, Speak::Smtp),
         Check::Fastcgi(text) => Probe::Port(port(text)?, Speak::Fastcgi),
         Check::Http(text) => {
-            let filled = filler.fill(text, Place::Command)?;
-            Probe::Http(http::Url::parse(&filled).ok_or(ProbeError::Url(filled))?)
+            let text = filler.fill(text, Place::Command)?;
+            Probe::Http(http::Url::parse(&text).ok_or(ProbeError::Url(text))?)
         }
         Check::Exec(words) => Probe::Exec(filler.command(words)?),
     })
@@ -104,7 +104,9 @@ pub(crate) async fn check(probe: Probe, around: Surroundings) -> Result<(), Stri
             Probe::Port(port, speak) => {
                 let stream = connect(port).await?;
                 is_own(port, &around)?;
-                protocol::speak(stream, speak).await.map_err(|e| format!("port {port}: {e}"))
+                protocol::speak(stream, speak)
+                    .await
+                    .map_err(|e| format!("port {port}: {e}"))
             }
             Probe::Http(url) => {
                 let stream = connect(url.port).await?;
@@ -121,7 +123,7 @@ async fn within(patience: Duration, work: impl Future<Output = Result<(), String
     tokio::time::timeout(patience, work).await.unwrap_or_else(late)
 }
 
-/// Connects on 127.0.0.1, or on ::1 if nobody is there.
+/// Connects on 127.0.0.1, or on `::1` if nobody is there.
 async fn connect(port: u16) -> Result<TcpStream, String> {
     let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
@@ -139,7 +141,9 @@ fn is_own(port: u16, around: &Surroundings) -> Result<(), String> {
     if !around.ports.contains(&port) {
         return Ok(());
     }
-    let Listening::By(owners) = platform::listener(port) else { return Ok(()) };
+    let Listening::By(owners) = platform::listener(port) else {
+        return Ok(());
+    };
     let members = platform::tree(around.shim);
     let Some(first) = owners.first() else {
         return Err(format!("port {port}: a process of another user answers"));
@@ -147,25 +151,42 @@ fn is_own(port: u16, around: &Surroundings) -> Result<(), String> {
     if owners.iter().any(|o| members.contains(&o.pid)) {
         return Ok(());
     }
-    Err(format!("port {port}: {first} answers, which is not part of this service"))
+    Err(format!(
+        "port {port}: {first} answers, which is not part of this service"
+    ))
 }
 
 async fn exec(words: &[String], around: &Surroundings) -> Result<(), String> {
     let (program, arguments) = words.split_first().ok_or("the command of the check is empty")?;
     let mut command = Command::new(platform::program_name(program));
-    command.args(arguments).current_dir(&around.dir).env_clear().envs(&around.env);
+    command
+        .args(arguments)
+        .current_dir(&around.dir)
+        .env_clear()
+        .envs(&around.env);
     command.env(MARKER, format!("{}-check", around.nonce));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().map_err(|e| format!("`{program}`: {e}"))?;
     let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         // A check that talks without end is cut off by its time.
-        stderr.take(4096).read_to_end(&mut said).await.map_err(|e| e.to_string())?;
+        stderr
+            .take(4096)
+            .read_to_end(&mut said)
+            .await
+            .map_err(|e| e.to_string())?;
     }
     let status = child.wait().await.map_err(|e| e.to_string())?;
     if status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&said);
-    Err(format!("`{program}`: {status}: {}", said.lines().next_back().unwrap_or_default()))
+    Err(format!(
+        "`{program}`: {status}: {}",
+        said.lines().next_back().unwrap_or_default()
+    ))
 }

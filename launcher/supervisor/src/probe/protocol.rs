@@ -13,7 +13,7 @@ const ENOUGH: usize = 512;
 /// Says what the protocol starts with and looks at the answer.
 pub(super) async fn speak(mut stream: TcpStream, speak: Speak) -> Result<(), String> {
     let io = |e: std::io::Error| e.kind().to_string();
-    let (say, understand): (&[u8], fn(&[u8]) -> Answer) = match speak {
+    let (say, understand): (&[u8], Understand) = match speak {
         Speak::Nothing => return Ok(()),
         Speak::Postgres => (POSTGRES, postgres),
         Speak::Mysql => (b"", mysql),
@@ -38,6 +38,9 @@ pub(super) async fn speak(mut stream: TcpStream, speak: Speak) -> Result<(), Str
         said.extend_from_slice(&chunk[..n]);
     }
 }
+
+/// Reads the bytes so far.
+type Understand = fn(&[u8]) -> Answer;
 
 /// What the bytes so far mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +109,13 @@ fn smtp(said: &[u8]) -> Answer {
     if said.starts_with(b"220") {
         return Answer::Good;
     }
-    Answer::Bad(String::from_utf8_lossy(said).lines().next().unwrap_or_default().to_owned())
+    Answer::Bad(
+        String::from_utf8_lossy(said)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    )
 }
 
 /// `FCGI_GET_VALUES` for `FCGI_MPXS_CONNS`: every responder answers it without running a script.
@@ -136,7 +145,10 @@ mod tests {
         let mut error = b"E\0\0\0\0SFATAL\0C57P03\0Mthe database system is starting up\0\0".to_vec();
         let length = u32::try_from(error.len() - 1).unwrap();
         error[1..5].copy_from_slice(&length.to_be_bytes());
-        assert_eq!(postgres(&error), Answer::Bad("the database system is starting up".to_owned()));
+        assert_eq!(
+            postgres(&error),
+            Answer::Bad("the database system is starting up".to_owned())
+        );
         assert_eq!(postgres(&error[..20]), Answer::More);
         let no_user = String::from_utf8(error).unwrap().replace("57P03", "28000");
         assert_eq!(postgres(no_user.as_bytes()), Answer::Good);
@@ -147,10 +159,19 @@ mod tests {
     #[test]
     fn greetings_are_told_apart() {
         assert_eq!(mysql(b"\x4a\0\0\0\x0a8.4.0"), Answer::Good);
-        assert_eq!(mysql(b"\x10\0\0\0\xff\x10\x04Too many connections"), Answer::Bad("Too many connections".to_owned()));
+        assert_eq!(
+            mysql(b"\x10\0\0\0\xff\x10\x04Too many connections"),
+            Answer::Bad("Too many connections".to_owned())
+        );
         assert_eq!(redis(b"+PONG\r\n"), Answer::Good);
-        assert_eq!(redis(b"-LOADING dataset\r\n"), Answer::Bad("-LOADING dataset".to_owned()));
-        assert_eq!((smtp(b"220 "), smtp(b"220 mail ESMTP\r\n")), (Answer::More, Answer::Good));
+        assert_eq!(
+            redis(b"-LOADING dataset\r\n"),
+            Answer::Bad("-LOADING dataset".to_owned())
+        );
+        assert_eq!(
+            (smtp(b"220 "), smtp(b"220 mail ESMTP\r\n")),
+            (Answer::More, Answer::Good)
+        );
         assert_eq!(smtp(b"554 no\r\n"), Answer::Bad("554 no".to_owned()));
         assert_eq!(fastcgi(b"\x01\x0a\0\0"), Answer::Good);
         assert!(matches!(fastcgi(b"HTTP"), Answer::Bad(_)));

@@ -128,7 +128,12 @@ pub(super) fn serve(shared: &Arc<Shared>) {
             drop(answer(&shared, stream));
             shared.control.connections.fetch_sub(1, Ordering::SeqCst);
         };
-        if thread::Builder::new().name("client".to_owned()).stack_size(STACK).spawn(work).is_err() {
+        if thread::Builder::new()
+            .name("client".to_owned())
+            .stack_size(STACK)
+            .spawn(work)
+            .is_err()
+        {
             counted.control.connections.fetch_sub(1, Ordering::SeqCst);
         }
     }

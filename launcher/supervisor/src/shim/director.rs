@@ -11,6 +11,8 @@ use crate::{
     machine::{Exit, Status},
 };
 
+/// How long the last words of the program may take to be read.
+const READ: Duration = Duration::from_millis(500);
 /// What is left after the main process gets this long to end softly.
 const SOFT: Duration = Duration::from_secs(5);
 /// How long a killed group may take before it counts as unkillable.
@@ -75,7 +77,7 @@ fn act(shared: &Shared, pump: &Pump, main: u32, step: &Step) {
 }
 
 fn tell_exit(shared: &Shared, pump: &Pump, status: Status) {
-    let told = pump.told();
+    let told = pump.told_in_the_end(READ);
     let exit = Exit {
         status,
         port_clash: told.port_clash,

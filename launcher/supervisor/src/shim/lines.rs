@@ -63,7 +63,7 @@ fn readable(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
+            out.extend(["\\x".to_owned(), format!("{byte:02x}")]);
         }
     }
     out
@@ -78,7 +78,10 @@ mod tests {
         let (mask, mut a) = (Mask::default(), Assembler::default());
         assert_eq!(a.push(b"one\r\ntw", &mask)[0].text, "one");
         let pieces = a.push(b"o\n\xff!\n", &mask);
-        assert_eq!(pieces.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(), ["two", "\\xff!"]);
+        assert_eq!(
+            pieces.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(),
+            ["two", "\\xff!"]
+        );
         assert!(a.is_empty());
     }
 

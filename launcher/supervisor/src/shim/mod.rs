@@ -25,6 +25,7 @@ use std::{
 
 use regex_lite::Regex;
 
+pub use self::store::Record;
 use self::{
     control::Control,
     mask::Mask,
@@ -36,7 +37,6 @@ pub(crate) use self::{
     spec::{Act, Answer, Refusal, RefusalKind, Spec, Step},
     store::{CURRENT, Limits, rotated},
 };
-pub use self::store::Record;
 use crate::{
     clock::Clock,
     diagnosis,
@@ -102,9 +102,9 @@ impl Shared {
 pub fn run(said: impl Read, mut answer: impl Write, clock: Clock) -> Result<(), ShimError> {
     let told = Lines::new(said).next::<Spec>().map_err(ShimError::Told)?;
     let spec = told.ok_or(ShimError::Nothing)?;
-    let started = start(spec, clock);
+    let started = start(&spec, clock);
     // The daemon may be gone already; the service is not.
-    drop(wire::send(&mut answer, &reply(&started)));
+    drop(wire::send(&mut answer, reply(&started)));
     drop(answer);
     let (shared, pump, _lease) = started?;
     attend(&shared, &pump);
@@ -128,12 +128,14 @@ fn reply(started: &Result<(Arc<Shared>, Arc<Pump>, File), ShimError>) -> Answer 
 }
 
 fn never_runs(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| platform::NOT_RUNNABLE.contains(&code))
+    error
+        .raw_os_error()
+        .is_some_and(|code| platform::NOT_RUNNABLE.contains(&code))
         || error.kind() == io::ErrorKind::InvalidInput
 }
 
-fn start(spec: Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), ShimError> {
-    let lease = take_lease(&spec)?;
+fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), ShimError> {
+    let lease = take_lease(spec)?;
     let check = spec.log_check.as_deref().map(Regex::new).transpose()?;
     let problem = |source| ShimError::Start {
         program: spec.command.first().cloned().unwrap_or_default(),
@@ -141,7 +143,7 @@ fn start(spec: Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Shi
     };
     let keeper = Keeper::new().map_err(problem)?;
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
-    let state = first_state(&spec, clock).map_err(problem)?;
+    let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
     let shared = Arc::new(Shared {
         spec: spec.clone(),
@@ -236,9 +238,15 @@ fn start_main(shared: &Arc<Shared>, pump: &Arc<Pump>) -> io::Result<()> {
 }
 
 fn command_of(spec: &Spec, words: &[String]) -> io::Result<Command> {
-    let (program, arguments) = words.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| io::Error::other("the command is empty"))?;
     let mut command = Command::new(platform::program_name(program));
-    command.args(arguments).current_dir(&spec.dir).env_clear().envs(&spec.env);
+    command
+        .args(arguments)
+        .current_dir(&spec.dir)
+        .env_clear()
+        .envs(&spec.env);
     command.env(MARKER, &spec.nonce);
     Ok(command)
 }
@@ -257,12 +265,17 @@ fn first_signal(spec: &Spec) -> &str {
 fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
     let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
         let builder = thread::Builder::new().name(name.to_owned()).stack_size(pump::STACK);
-        builder.spawn(work).expect("the system gives a thread to a process that just started")
+        builder
+            .spawn(work)
+            .expect("the system gives a thread to a process that just started")
     };
     let (on_control, on_director, on_signal) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let director_pump = Arc::clone(pump);
     drop(spawn("control", Box::new(move || control::serve(&on_control))));
-    let directing = spawn("director", Box::new(move || director::run(&on_director, &director_pump)));
+    let directing = spawn(
+        "director",
+        Box::new(move || director::run(&on_director, &director_pump)),
+    );
     // A system that shuts down asks everyone to end: for a shim this is the wish to stop its service.
     drop(platform::on_terminate(move || on_signal.order(Order::Stop)));
     shared.keeper.keep();

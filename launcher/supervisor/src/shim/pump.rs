@@ -8,7 +8,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use regex_lite::Regex;
@@ -28,7 +28,11 @@ const PARTIAL: Duration = Duration::from_millis(200);
 /// A shim has several threads, each with little to do.
 pub(super) const STACK: usize = 256 << 10;
 /// What programs say when a port is taken.
-const CLASHES: [&str; 3] = ["address already in use", "eaddrinuse", "only one usage of each socket address"];
+const CLASHES: [&str; 3] = [
+    "address already in use",
+    "eaddrinuse",
+    "only one usage of each socket address",
+];
 
 /// What the output has told so far.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,8 @@ pub(super) struct Told {
     pub(super) last_line: Option<String>,
     pub(super) port_clash: bool,
     pub(super) matched: bool,
+    /// Pipes that nobody holds open any more.
+    ended: usize,
 }
 
 enum Item {
@@ -97,7 +103,9 @@ impl Pump {
             loop {
                 match pipe.read(&mut buffer) {
                     Ok(0) => break,
-                    Ok(n) if backlog.take(&buffer[..n]) => drop(to_writer.send(Item::Chunk(which, buffer[..n].to_vec()))),
+                    Ok(n) if backlog.take(&buffer[..n]) => {
+                        drop(to_writer.send(Item::Chunk(which, buffer[..n].to_vec())));
+                    }
                     Ok(_) => {}
                     Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(_) => break,
@@ -105,7 +113,11 @@ impl Pump {
             }
             drop(to_writer.send(Item::End(which)));
         };
-        thread::Builder::new().name("pipe".to_owned()).stack_size(STACK).spawn(read).map(drop)
+        thread::Builder::new()
+            .name("pipe".to_owned())
+            .stack_size(STACK)
+            .spawn(read)
+            .map(drop)
     }
 
     /// Adds a line of the launcher's own.
@@ -113,18 +125,39 @@ impl Pump {
         drop(self.to_writer.send(Item::Said(text.into())));
     }
 
+    /// What the output has told when everything that was written has been read; not later than after `patience`, because
+    /// others than the main process may hold the pipes open.
+    pub(super) fn told_in_the_end(&self, patience: Duration) -> Told {
+        let end = Instant::now() + patience;
+        while self.told().ended < 2 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.told()
+    }
+
     /// What the output has told so far.
     pub(super) fn told(&self) -> Told {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until everything is written, at most for `patience`: someone outside of the group may hold a pipe open.
+    /// Waits until everything is written; gives up when nothing has been for `patience`: the disk may hang, or someone
+    /// outside of the group may hold a pipe open.
     pub(super) fn finish(self, patience: Duration) {
-        let Self { to_writer, writer, .. } = self;
+        let Self {
+            to_writer,
+            writer,
+            backlog,
+            ..
+        } = self;
         drop(to_writer);
-        let end = std::time::Instant::now() + patience;
-        while !writer.is_finished() && std::time::Instant::now() < end {
-            thread::sleep(Duration::from_millis(5));
+        let mut left = backlog.bytes.load(Ordering::Relaxed);
+        let mut end = Instant::now() + patience;
+        while !writer.is_finished() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+            let now = backlog.bytes.load(Ordering::Relaxed);
+            if now < left {
+                (left, end) = (now, Instant::now() + patience);
+            }
         }
     }
 }
@@ -140,7 +173,7 @@ impl Backlog {
     /// Makes room for a chunk, or counts it as lost: a stalled disk must not block a service.
     fn take(&self, chunk: &[u8]) -> bool {
         if self.bytes.load(Ordering::Relaxed) + chunk.len() > QUEUE {
-            let lines = chunk.iter().filter(|b| **b == b'\n').count().max(1);
+            let lines = chunk.split(|b| *b == b'\n').count();
             self.lost.fetch_add(lines as u64, Ordering::Relaxed);
             return false;
         }
@@ -171,10 +204,15 @@ impl Writer {
                 Ok(Item::Chunk(which, bytes)) => {
                     self.backlog.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
                     let pieces = self.open[which].push(&bytes, &self.setup.mask);
-                    pieces.into_iter().for_each(|p| self.line(which, p));
+                    for piece in pieces {
+                        self.line(which, piece);
+                    }
                 }
                 Ok(Item::Said(text)) => self.record("sys", text, false),
-                Ok(Item::End(which)) => self.flush(which, true),
+                Ok(Item::End(which)) => {
+                    self.flush(which, true);
+                    self.told.lock().unwrap_or_else(PoisonError::into_inner).ended += 1;
+                }
                 Err(RecvTimeoutError::Timeout) => (0..2).for_each(|which| self.flush(which, false)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }

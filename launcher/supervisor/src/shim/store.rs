@@ -143,7 +143,10 @@ fn last_record(path: &Path) -> io::Result<(Option<u64>, bool)> {
     file.take(tail).read_to_end(&mut bytes)?;
     let whole = bytes.last().is_none_or(|b| *b == b'\n');
     let records = bytes.split(|b| *b == b'\n').rev();
-    let seq = records.filter_map(|line| serde_json::from_slice::<Record>(line).ok()).map(|r| r.seq).next();
+    let seq = records
+        .filter_map(|line| serde_json::from_slice::<Record>(line).ok())
+        .map(|r| r.seq)
+        .next();
     Ok((seq, whole))
 }
 

@@ -1,0 +1,309 @@
+//! Owns the deciding thread: takes what happens, one after the other, and keeps what is known.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{
+    DaemonError, ENDPOINT, Input, Inputs, Settings,
+    act::beside,
+    attach::{self, Trace},
+    clients,
+    context::Context,
+    lock,
+    prepare::Ready,
+    sockets,
+};
+use crate::{
+    api::{Reply, Status},
+    clock::Steady,
+    environment,
+    files::{self, failed},
+    instance::{Identity, Instance, Phase},
+    machine::{Event, Found, Machine, State, Which, step},
+    platform,
+    ports::Ports,
+    secrets::Secrets,
+    stack::Stack,
+};
+
+/// What the next daemon has to know that no shim tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Notes {
+    pub(super) boot: String,
+    pub(super) up: Vec<String>,
+    pub(super) generations: BTreeMap<String, u64>,
+}
+
+pub(super) struct Daemon {
+    pub(super) context: Arc<Context>,
+    pub(super) settings: Settings,
+    pub(super) clock: Steady,
+    pub(super) machine: Machine,
+    pub(super) inputs: Inputs,
+    pub(super) from_all: mpsc::Receiver<Input>,
+    pub(super) ready: BTreeMap<String, Ready>,
+    pub(super) aborts: BTreeMap<String, Arc<AtomicBool>>,
+    pub(super) told: BTreeMap<String, Instance>,
+    /// Shims whose service is gone, and who are about to go.
+    pub(super) parting: Vec<Identity>,
+    pub(super) watchers: Vec<Sender<Reply>>,
+    pub(super) clients: Arc<AtomicUsize>,
+    pub(super) last: Status,
+    pub(super) notes: Notes,
+    /// Everything was asked to go down; the daemon follows.
+    pub(super) closing: bool,
+    /// Someone takes over.
+    pub(super) leaving: bool,
+    _lock: File,
+}
+
+impl Daemon {
+    pub(super) fn start(settings: Settings) -> Result<Self, DaemonError> {
+        let stack = Stack::load(&settings.root)?;
+        let run = stack.layout.run();
+        let lock = lock(&run)?.ok_or(DaemonError::Busy)?;
+        let sockets = sockets(&settings.root, &stack.install)?;
+        let secrets = Secrets::load(&stack.layout.secrets(), &stack.secrets)?;
+        let context = Arc::new(Context {
+            ports: Mutex::new(Ports::load(&stack)?),
+            allowed: environment::allowed(settings.environment.clone()),
+            exe: settings.exe.clone(),
+            stack,
+            secrets,
+            sockets,
+        });
+        let (to_us, from_all) = mpsc::channel(256);
+        let clock = settings.clock.steady();
+        let mut daemon = Self {
+            machine: Machine::new(context.stack.rules(), clock.now()),
+            inputs: Inputs(to_us),
+            from_all,
+            ready: BTreeMap::new(),
+            aborts: BTreeMap::new(),
+            told: BTreeMap::new(),
+            parting: Vec::new(),
+            watchers: Vec::new(),
+            clients: Arc::new(AtomicUsize::new(0)),
+            last: Status::default(),
+            notes: Notes::default(),
+            closing: false,
+            leaving: false,
+            _lock: lock,
+            context,
+            settings,
+            clock,
+        };
+        daemon.reattach();
+        let endpoint = platform::endpoint(&daemon.context.sockets, ENDPOINT);
+        clients::listen(&endpoint, daemon.inputs.clone(), Arc::clone(&daemon.clients))
+            .map_err(failed("listen at", &endpoint))?;
+        Ok(daemon)
+    }
+
+    /// Finds what an earlier daemon left, and wants what it wanted.
+    fn reattach(&mut self) {
+        attach::end_undeclared(&self.context);
+        let boot = platform::boot_id().unwrap_or_default();
+        let notes: Option<Notes> = files::read_json(&self.notes_file()).unwrap_or_default();
+        let notes = notes.unwrap_or_default();
+        for (name, generation) in &notes.generations {
+            self.machine.count_from(name, *generation);
+        }
+        let mut up: Vec<String> = Vec::new();
+        if notes.boot == boot {
+            up.extend(
+                notes
+                    .up
+                    .iter()
+                    .filter(|n| self.context.stack.services.contains_key(*n))
+                    .cloned(),
+            );
+        }
+        let mut found = Vec::new();
+        for name in self.context.stack.services.keys().cloned().collect::<Vec<_>>() {
+            match attach::trace(&self.context, &name) {
+                Some(Trace::Instance(instance)) => {
+                    self.context.ports().adopt(&name, &instance.ports);
+                    self.feed(Event::Reattach(name, instance.generation));
+                    found.push(instance);
+                }
+                Some(Trace::Ended(record)) => {
+                    self.feed(Event::Reattach(name.clone(), record.generation));
+                    let ended = Event::Found(name, record.generation, Found::Ended(record.exit));
+                    let inputs = self.inputs.clone();
+                    beside(move || inputs.send(Input::Machine(ended)));
+                }
+                None => {}
+            }
+        }
+        self.notes = Notes { boot, ..notes };
+        self.feed(Event::Up {
+            services: up,
+            named: false,
+        });
+        for instance in found {
+            let (context, inputs) = (Arc::clone(&self.context), self.inputs.clone());
+            beside(move || attach::attach(&context, &instance, &inputs));
+        }
+    }
+
+    pub(super) async fn serve(&mut self) {
+        while !self.is_done() {
+            let next = self
+                .machine
+                .next_deadline()
+                .map(|at| at.saturating_sub(self.clock.now()));
+            let pause = Duration::from_millis(next.unwrap_or(3_600_000));
+            tokio::select! {
+                Some(input) = self.from_all.recv() => self.take(input),
+                () = tokio::time::sleep(pause) => self.feed(Event::Tick),
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.leaving || self.closing && self.machine.is_quiet() && self.machine.is_unwanted()
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Machine(event) => {
+                let gone = match &event {
+                    Event::Gone(name, generation) | Event::Found(name, generation, Found::Ended(_)) => {
+                        Some((name.clone(), *generation))
+                    }
+                    _ => None,
+                };
+                let born = match &event {
+                    Event::Spawned(name, generation, _) | Event::Found(name, generation, _) => {
+                        Some((name.clone(), *generation))
+                    }
+                    _ => None,
+                };
+                self.feed(event);
+                if let Some((name, generation)) = born {
+                    self.answer_from_log(&name, generation);
+                }
+                if let Some((name, generation)) = gone {
+                    self.forget(&name, generation);
+                }
+            }
+            Input::Ready(ready) => {
+                let (name, generation) = (ready.spec.service.clone(), ready.spec.generation);
+                self.ready.insert(name.clone(), *ready);
+                self.feed(Event::Prepared(name.clone(), generation));
+                // Without a wish to spawn it, its ports are let go.
+                self.ready.remove(&name);
+            }
+            Input::Told(instance) => self.hear(instance),
+            Input::Asked(request, replies) => self.asked(request, replies),
+        }
+    }
+
+    /// Turns what a shim tells into events; it tells everything each time, so only what is new counts.
+    fn hear(&mut self, new: Instance) {
+        let (name, generation) = (new.service.clone(), new.generation);
+        let old = self.told.get(&name).filter(|o| o.nonce == new.nonce);
+        let first = |now: bool, before: fn(&Instance) -> bool| now && !old.is_some_and(before);
+        let mut events = Vec::new();
+        if let Some(exit) = new
+            .exit
+            .clone()
+            .filter(|_| first(new.exit.is_some(), |o| o.exit.is_some()))
+        {
+            events.push(Event::Exited(name.clone(), generation, exit));
+        }
+        if first(!new.unkillable.is_empty(), |o| !o.unkillable.is_empty()) {
+            events.push(Event::Unkillable(name.clone(), generation, new.unkillable.clone()));
+        }
+        let gone = new.phase == Phase::Gone;
+        if gone {
+            events.push(Event::Gone(name.clone(), generation));
+        }
+        self.told.insert(name.clone(), new);
+        self.answer_from_log(&name, generation);
+        for event in events {
+            self.feed(event);
+        }
+        if gone {
+            self.forget(&name, generation);
+        }
+    }
+
+    /// A match in the log answers the checks that ask for one. It may come before the machine knows of the process, so
+    /// this is looked at again then.
+    fn answer_from_log(&mut self, name: &str, generation: u64) {
+        if !self
+            .told
+            .get(name)
+            .is_some_and(|t| t.log_matched && t.generation == generation)
+        {
+            return;
+        }
+        let Some(service) = self.machine.services().get(name).filter(|s| s.state == State::Starting) else {
+            return;
+        };
+        let checks = [
+            (Which::Startup, &service.rules.startup),
+            (Which::Readiness, &service.rules.readiness),
+        ];
+        let asks = checks
+            .into_iter()
+            .filter(|(_, timing)| timing.as_ref().is_some_and(|t| t.pushed));
+        let asks: Vec<Which> = asks.map(|(which, _)| which).collect();
+        for which in asks {
+            self.feed(Event::Probed(name.to_owned(), generation, which, Ok(())));
+        }
+    }
+
+    /// The exit has been taken; nothing has to be kept for a later daemon.
+    fn forget(&mut self, name: &str, generation: u64) {
+        let traces = self.context.traces(name);
+        if traces.exit().ok().flatten().is_some_and(|r| r.generation == generation) {
+            drop(traces.remove_exit());
+        }
+        if self.told.get(name).is_some_and(|t| t.generation == generation)
+            && let Some(told) = self.told.remove(name)
+        {
+            self.parting.retain(Identity::lives);
+            self.parting.push(told.shim);
+        }
+    }
+
+    /// Decides, acts, and tells everyone what changed.
+    pub(super) fn feed(&mut self, event: Event) {
+        let (machine, actions) = step(std::mem::take(&mut self.machine), event, self.clock.now());
+        self.machine = machine;
+        for action in actions {
+            self.act(action);
+        }
+        self.tell();
+    }
+
+    /// Lets everyone hear the last word, then takes the endpoint away.
+    pub(super) fn finish(mut self) {
+        self.watchers.clear();
+        let end = Instant::now() + Duration::from_secs(2);
+        let parting = || self.parting.iter().any(Identity::lives);
+        while (self.clients.load(Ordering::SeqCst) > 0 || parting()) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let endpoint = platform::endpoint(&self.context.sockets, ENDPOINT);
+        drop(std::fs::remove_file(endpoint));
+        if !self.leaving {
+            drop(std::fs::remove_dir(&self.context.sockets));
+        }
+    }
+}
