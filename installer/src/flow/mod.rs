@@ -38,7 +38,7 @@ pub(crate) use summary::Summary;
 use crate::{
     medium::Medium,
     preflight::{self, Facts, Finding},
-    report::{NOTHING_WRITTEN, StateReport},
+    report::{NOTHING_WRITTEN, SourceReport, StateReport},
     trust::Publisher,
     wizard::Guide,
     world::{self, World},
@@ -86,9 +86,12 @@ pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
     let existing = Existing::read(&root).map_err(StateReport)?;
     let publishers = trusted::establish(session, request, &guide, &existing, &medium)?;
     session.go_on()?;
+    let learned = !request.dry_run && run::remember_trust(session, &root, &publishers)?;
+    if learned && medium.manifests().map_err(SourceReport)?.is_empty() {
+        return Ok(Exit::Done);
+    }
     let Some(mut draft) = draft(session, request, &guide, (&root, &existing), &medium, publishers)? else {
-        session.ui.status("Nothing to do: the medium has nothing newer.");
-        return Ok(Exit::NothingToDo);
+        return Ok(nothing_to_do(session, &root, &existing, "the medium has nothing newer"));
     };
     let (facts, findings, demand) = preflight(&draft, &root, Some(&medium), &existing)?;
     draft.verdicts.extend(findings.iter().map(Finding::verdict));
@@ -126,9 +129,7 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
     }
     preflight::enforce(&summary.findings, session.ui)?;
     if draft.changes_nothing(&existing) {
-        session.ui.status("Nothing to do: exactly this is installed.");
-        run::remember_trust(session, &root, &draft)?;
-        return Ok(Exit::NothingToDo);
+        return Ok(nothing_to_do(session, &root, &existing, "exactly this is installed"));
     }
     if !request.yes || request.manner == Manner::Wizard {
         guide.summarise(&summary.lines(guide.texts));
@@ -144,6 +145,26 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
         guide.farewell(&root, &session.world.program, &ran.services);
     }
     Ok(Exit::Done)
+}
+
+/// What a script is told when everything stays as it is.
+#[derive(serde::Serialize)]
+struct Unchanged {
+    root: String,
+    generation: Option<u64>,
+    changed: bool,
+}
+
+fn nothing_to_do(session: &Session<'_>, root: &Path, existing: &Existing, why: &str) -> Exit {
+    if session.ui.is_json() {
+        session.ui.json(&Unchanged {
+            root: root.display().to_string(),
+            generation: existing.record.as_ref().map(|r| r.id),
+            changed: false,
+        });
+    }
+    session.ui.status(&format!("Nothing to do: {why}."));
+    Exit::NothingToDo
 }
 
 /// Looks at the machine and judges what `draft` asks of it.

@@ -49,6 +49,11 @@ pub(crate) fn remove_packs(session: &Session<'_>, path: &Path, packs: &[Want], y
         transaction::install(&mut locked, &plan, env)
     })
     .map_err(|e| tx_report(session.ui, e))?;
+    if session.ui.is_json() {
+        let services = Vec::new();
+        session.ui.json(&run::Ran { installed, services }.document(path));
+        return Ok(Exit::Done);
+    }
     session.ui.done(&format!(
         "Generation {} is active without {}.",
         installed.generation,

@@ -16,6 +16,7 @@ use crate::{
     progress::Shown,
     report::{StateReport, is_medium_missing, tx_report},
     transaction::{self, Installed, Recovered, RecoveredHow, TxError},
+    trust::{Origin, Publisher, floors},
     wizard::{
         Guide,
         texts::{EN, Texts},
@@ -41,6 +42,7 @@ pub(super) struct RanDocument<'a> {
     root: String,
     generation: u64,
     previous: Option<u64>,
+    changed: bool,
     txid: &'a str,
     started: bool,
     services: Vec<ServiceDocument<'a>>,
@@ -59,6 +61,7 @@ impl Ran {
             root: root.display().to_string(),
             generation: self.installed.generation,
             previous: self.installed.previous,
+            changed: true,
             txid: &self.installed.txid,
             started: self.installed.started,
             services: self.services.iter().map(ServiceDocument::of).collect(),
@@ -188,20 +191,33 @@ pub(crate) fn told(recovered: &Recovered) -> String {
     format!("{what}{stopped}")
 }
 
-/// Keeps what was learned about trust even when nothing else changes: a revocation that was seen once counts.
-pub(super) fn remember_trust(session: &Session<'_>, root: &Path, draft: &Draft) -> Result<(), Report> {
-    let new = draft.publishers.iter().any(|p| !p.new_documents.is_empty());
-    if !new {
-        return Ok(());
+/// Keeps the next roots of pinned publishers whatever comes of the rest: a revocation that was seen once counts.
+///
+/// True if there was anything to learn.
+pub(super) fn remember_trust(session: &Session<'_>, root: &Path, publishers: &[Publisher]) -> Result<bool, Report> {
+    let moved = |p: &&Publisher| p.origin == Origin::Pinned && !p.new_documents.is_empty();
+    let moved: Vec<_> = publishers.iter().filter(moved).collect();
+    if moved.is_empty() {
+        return Ok(false);
     }
     let locked = open_locked(session, root)?;
-    for publisher in &draft.publishers {
+    for publisher in moved {
         trust::pin(locked.store(), &publisher.root16, &publisher.new_documents).map_err(StateReport)?;
+        raise_floor(&locked, publisher)?;
+        let (id, version) = (&publisher.root16, publisher.root.version());
+        session.ui.note(&format!(
+            "the trust root of publisher `{id}` has moved on to version {version}"
+        ));
     }
-    session
-        .ui
-        .note("the trust root of the publisher has moved on; the new one is kept");
-    Ok(())
+    Ok(true)
+}
+
+/// The present is not before what a verified root states.
+pub(super) fn raise_floor(locked: &LockedRoot, publisher: &Publisher) -> Result<(), Report> {
+    let known = locked.root().floors().map_err(StateReport)?;
+    let mut next = known.unwrap_or_else(floors::fresh);
+    floors::raise_time(&mut next, Some(publisher.root.issued()));
+    Ok(trust::raise(locked.store(), &next).map_err(StateReport)?)
 }
 
 /// The root changed between decision and lock.

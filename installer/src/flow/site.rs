@@ -10,7 +10,7 @@ use super::{Session, run};
 use crate::{
     medium::Medium,
     report::StateReport,
-    trust::{Outside, Publisher, TrustError, first, floors},
+    trust::{Outside, Publisher, TrustError, first},
 };
 
 /// Pins the root with this fingerprint, from a file or from the chain of a depot.
@@ -43,9 +43,6 @@ pub(crate) fn add_publisher(
     }
     let locked = run::open_or_create(session, path)?;
     trust::pin(locked.store(), &publisher.root16, &publisher.new_documents).map_err(StateReport)?;
-    let known = locked.root().floors().map_err(StateReport)?;
-    let mut next = known.unwrap_or_else(floors::fresh);
-    floors::raise_time(&mut next, Some(publisher.root.issued()));
-    trust::raise(locked.store(), &next).map_err(StateReport)?;
+    run::raise_floor(&locked, &publisher)?;
     Ok(publisher)
 }

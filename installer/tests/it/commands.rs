@@ -294,6 +294,13 @@ fn a_site_demands_its_own_signature() {
         .on_root(&[&update[..], &["--approval", text(&stranger)]].concat())
         .expect(20, &["approval"]);
     let approval = publisher.approval(&manifest, &clerk);
+    let name = manifest.file_name().unwrap().to_str().unwrap();
+    let beside = manifest.with_file_name(kojibox_packs::names::approval(name, &clerk.short()));
+    fs::copy(&approval, &beside).unwrap();
+    machine
+        .on_root(&[&update[..], &["--dry-run"]].concat())
+        .expect(0, &["update tree from 1.0.0 to 1.1.0"]);
+    fs::remove_file(beside).unwrap();
     machine
         .on_root(&[&update[..], &["--approval", text(&approval)]].concat())
         .expect(0, &[]);

@@ -184,12 +184,23 @@ fn a_revoked_key_stays_revoked_even_when_an_older_stick_comes_back() {
     machine
         .on_root(&["update", "tree@1.2.0", "--yes", "--source", text(&depot)])
         .expect(0, &[]);
+    // A stick that brings nothing but a newer root is worth a visit, too.
+    let messenger = machine.path("messenger");
+    let chain = messenger.join("trust").join(publisher.root16());
+    fs::create_dir_all(&chain).unwrap();
+    publisher.next_root(|root| root.add_key(Role::Pack, &Key::new(22).public_key(), None));
+    fs::rename(trust.join("3.root.json"), chain.join("3.root.json")).unwrap();
+    let visit = ["update", "--yes", "--source", text(&messenger)];
+    machine.on_root(&visit).expect(0, &["has moved on to version 3"]);
+    machine
+        .on_root(&["trust", "show"])
+        .expect(0, &["root 3", "pack (1 of 2)"]);
     // A stick without the second root cannot bring the old key back.
     fs::remove_file(trust.join("2.root.json")).unwrap();
     publisher.release(&Release::tree("1.3.0"));
     machine
         .on_root(&["update", "tree@1.3.0", "--yes", "--source", text(&depot)])
-        .expect(20, &["trust root 2"]);
+        .expect(20, &["trust root 3"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kojibox_console::{Exit, Outcome, Report};
 
@@ -81,7 +81,7 @@ fn add(session: &Session<'_>, args: &AddArgs) -> Outcome {
         added.root16,
         added.root.version()
     ));
-    Ok(Exit::Done)
+    told(session, &path)
 }
 
 fn remove(session: &Session<'_>, args: &RemoveArgs) -> Outcome {
@@ -112,5 +112,15 @@ fn remove(session: &Session<'_>, args: &RemoveArgs) -> Outcome {
     session
         .ui
         .done(&format!("Publisher {} is not trusted here any more.", args.publisher));
-    Ok(Exit::Done)
+    drop(locked);
+    told(session, &path)
+}
+
+/// A script is told what is trusted now.
+fn told(session: &Session<'_>, path: &Path) -> Outcome {
+    if session.ui.is_json() {
+        show::show(session, path)
+    } else {
+        Ok(Exit::Done)
+    }
 }
