@@ -1,15 +1,28 @@
 //! Owns how the end of a transaction reaches a person: what happened, what the machine is now, what to do.
 
+use std::path::Path;
+
 use kojibox_console::{Exit, Report, Ui};
-use kojibox_packs::Kind;
+use kojibox_packs::{Kind, read::ReadError, source::SourceError};
 
 use super::{kind, state::state_advice};
 use crate::transaction::{Cause, Situation, TxError};
 
-/// The part or medium that a transaction missed, if that is why it ended.
+/// The file that a transaction missed, if that is why it ended: not on the medium, or gone with it.
 pub(crate) fn is_medium_missing(error: &TxError) -> Option<String> {
-    match error.cause() {
-        Cause::Read { source, .. } if source.kind() == Kind::MediumMissing => Some(source.to_string()),
+    let Cause::Read { source, .. } = error.cause() else {
+        return None;
+    };
+    let path = missing(source)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Some(format!("`{}`", kojibox_console::escape(&name.to_string_lossy())))
+}
+
+fn missing(error: &ReadError) -> Option<&Path> {
+    match error {
+        ReadError::Missing(path) | ReadError::Source(SourceError::Missing(path)) => Some(path),
+        // A stick that is pulled fails in the middle of a file; afterwards the file is not there.
+        ReadError::Io { path, .. } if !path.exists() => Some(path),
         _ => None,
     }
 }
@@ -45,8 +58,10 @@ fn gate_output(cause: &Cause) -> Option<&str> {
 fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
     let (exit, hint) = match cause {
         Cause::State(error) => state_advice(error),
+        Cause::Read { source, .. } if missing(source).is_some() => {
+            (Exit::MediumMissing, read_hint(Kind::MediumMissing))
+        }
         Cause::Read { source, .. } => (kind(source.kind()), read_hint(source.kind())),
-        Cause::Index { source, .. } => (kind(source.kind()), "install again from the medium"),
         Cause::Stop { .. } => (
             Exit::NotReady,
             "stop them with `kojibox down`, then run the same command again",

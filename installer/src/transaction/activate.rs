@@ -150,13 +150,11 @@ fn point_back(tx: &Tx<'_>, pointer: Option<&Pointer>) -> Result<(), Cause> {
     if !tx.is_committed()? {
         return Ok(());
     }
-    match pointer {
-        Some(pointer) => Ok(doc::replace(tx.store, &place::pointer(), pointer)?),
-        None => {
-            unless_absent(tx.store.remove_file(&place::pointer()))?;
-            Ok(tx.store.sync_dir(&place::state())?)
-        }
+    if let Some(pointer) = pointer {
+        return Ok(doc::replace(tx.store, &place::pointer(), pointer)?);
     }
+    unless_absent(tx.store.remove_file(&place::pointer()))?;
+    Ok(tx.store.sync_dir(&place::state())?)
 }
 
 /// The gate failed: the way back, in one journal record and the steps of [`complete_return`].

@@ -28,15 +28,7 @@ pub enum Cause {
         /// Component id.
         component: String,
         /// Why.
-        source: ReadError,
-    },
-    /// The recorded index of an installed tree is not readable.
-    #[error("could not read the recorded index of component `{component}`")]
-    Index {
-        /// Component id.
-        component: String,
-        /// Why.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// The services of the active generation did not stop.
     #[error("could not stop the services of generation {generation}")]

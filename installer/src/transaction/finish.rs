@@ -51,7 +51,8 @@ pub(super) fn settle(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<(), Cause> {
         let what = "could not empty the staging directory; the next transaction tries again";
         courteously(tx, what, empty_staging(tx))?;
     }
-    Ok(tx.journal.clear()?)
+    let cleared = tx.journal.clear().map_err(Cause::from);
+    courteously(tx, "could not empty the journal; the next command does it", cleared)
 }
 
 /// Removes this transaction's staging directory, so that it does not come back with a power cut.

@@ -13,7 +13,7 @@ use super::error::Cause;
 use crate::plan::Env;
 
 /// Bytes per read.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 
 /// One file and what it must be.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub(super) fn hash_all(root: &RootDir, jobs: &[Job], env: &Env<'_>, counted: boo
                 at,
                 hash(root, job, &mut piece, |n| {
                     if counted {
-                        env.observer.add(n)
+                        env.observer.add(n);
                     }
                 }),
             ));

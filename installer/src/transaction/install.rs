@@ -235,7 +235,7 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
         generations: vec![id],
         components: trees.iter().map(|t| t.record.dir.clone()).collect(),
         packs: packs.filter(|digest| !named.contains(digest)).collect(),
-        indexes: trees.iter().map(|t| t.index_name()).collect(),
+        indexes: trees.iter().map(NewTree::index_name).collect(),
     })
 }
 

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 use kojibox_state::{
-    CrashPoint, InstallRoot, LockedRoot,
+    CrashPoint, InstallRoot, LockedRoot, StoreError, doc,
     journal::{Names, TxKind},
     layout::place,
     receipts::TxOutcome,
-    records::GenerationRecord,
+    records::{GenerationRecord, Pointer},
     store::{Kind, compose, unless_absent},
 };
 
@@ -100,28 +100,16 @@ fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
             in_use.push(id);
         }
     }
-    let stays = |id: u64| kept.contains(&id) || in_use.contains(&id);
-    let doomed: Vec<u64> = generations
-        .iter()
-        .map(|g| g.record.id)
-        .filter(|id| !stays(*id))
-        .collect();
-    let named = Named::by(root, &doomed)?;
-    let mut names = unnamed(root, &named)?;
-    // A tree that only doomed generations name is ours; what no record ever named is not, and stays.
-    let ours = Named::by(
-        root,
-        &generations
-            .iter()
-            .map(|g| g.record.id)
-            .filter(|id| stays(*id))
-            .collect::<Vec<_>>(),
-    )?;
-    names
+    let ids = generations.iter().map(|g| g.record.id);
+    let (staying, doomed): (Vec<u64>, Vec<u64>) = ids.partition(|id| kept.contains(id) || in_use.contains(id));
+    let mut going = unnamed(root, &Named::by(root, &doomed)?)?;
+    // A tree that a doomed generation names is ours; what no record ever named is not, and stays.
+    let ours = Named::by(root, &staying)?;
+    going
         .components
         .retain(|dir| ours.dirs.contains(dir) || has_index(root, dir));
-    names.generations = doomed;
-    Ok((names, in_use))
+    going.generations = doomed;
+    Ok((going, in_use))
 }
 
 fn runs_from(running: &[std::path::PathBuf], root: &Path, record: &GenerationRecord) -> bool {
@@ -137,15 +125,23 @@ fn runs_from(running: &[std::path::PathBuf], root: &Path, record: &GenerationRec
 
 /// A directory of `components/` whose index is recorded: left by a removal that could not take it.
 fn has_index(root: &InstallRoot, dir: &str) -> bool {
-    let Some((id_version, tree)) = dir.rsplit_once('-') else {
-        return false;
-    };
     let listed = root.dir().list(&place::component_records()).unwrap_or_default();
-    let suffix = format!("-{tree}.idx.zst");
-    listed.iter().any(|entry| {
-        let id = entry.name.as_ref().ok().and_then(|n| n.strip_suffix(&suffix));
-        id.is_some_and(|id| id_version.starts_with(&format!("{id}-")))
-    })
+    listed
+        .iter()
+        .any(|entry| entry.name.as_ref().is_ok_and(|name| is_index_of(name, dir)))
+}
+
+/// True if `<id>-<16 hex>.idx.zst` is the index of the tree `<id>-<version>-<16 hex>`.
+fn is_index_of(index: &str, dir: &str) -> bool {
+    let named = index.strip_suffix(".idx.zst").and_then(|stem| stem.rsplit_once('-'));
+    let Some((id, hex)) = named else { return false };
+    let version = dir.strip_prefix(id).and_then(|rest| rest.strip_suffix(hex));
+    version.is_some_and(|v| v.len() > 2 && v.starts_with('-') && v.ends_with('-'))
+}
+
+fn is_in_use(error: &StoreError) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ResourceBusy};
+    matches!(error.kind(), Some(PermissionDenied | ResourceBusy))
 }
 
 /// Trees and records on disk that `named` does not name.
@@ -167,9 +163,9 @@ fn unnamed(root: &InstallRoot, named: &Named) -> Result<Names, Cause> {
     })
 }
 
-fn difference(mut names: Vec<String>, named: &BTreeSet<String>) -> Vec<String> {
-    names.retain(|name| !named.contains(name));
-    names
+fn difference(mut listed: Vec<String>, named: &BTreeSet<String>) -> Vec<String> {
+    listed.retain(|name| !named.contains(name));
+    listed
 }
 
 fn size_of(tx: &Tx<'_>, dir: &str) -> u64 {
@@ -194,25 +190,31 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
         .phase(Phase::Clean, Some(doomed.components.len() as u64));
     let named = Named::by(tx.root, &doomed.generations)?;
     sweep(tx)?;
+    forget_previous(tx, &doomed.generations)?;
     let dead = tx.staged("dead")?;
     compose::create_dirs(tx.store, &dead)?;
     for id in &doomed.generations {
         retire(tx, *id)?;
     }
     sync_names(tx, &place::generations())?;
-    let mut gone = Vec::new();
+    let (mut gone, mut stay) = (Vec::new(), Vec::new());
     for dir in doomed.components.iter().filter(|dir| !named.dirs.contains(*dir)) {
         match unless_absent(tx.store.rename(&place::component(dir), &dead.join(dir)?)) {
             Ok(_) => gone.push(dir.clone()),
-            Err(error) if error.is_killed() => return Err(error.into()),
             // Windows does not rename a tree that a program runs from; its index stays, so the next prune finds it.
-            Err(error) => tx.note(format!("`components/{dir}` stays for now: {error}")),
+            Err(error) if is_in_use(&error) => {
+                tx.note(format!("`components/{dir}` stays for now: {error}"));
+                stay.push(dir.clone());
+            }
+            Err(error) => return Err(error.into()),
         }
         tx.env.observer.add(1);
     }
     sync_names(tx, &place::components())?;
     for name in doomed.indexes.iter().filter(|name| !named.indexes.contains(*name)) {
-        unless_absent(tx.store.remove_file(&place::component_records().join(name)?))?;
+        if !stay.iter().any(|dir| is_index_of(name, dir)) {
+            unless_absent(tx.store.remove_file(&place::component_records().join(name)?))?;
+        }
     }
     for digest in doomed.packs.iter().filter(|digest| !named.packs.contains(*digest)) {
         compose::remove_tree(tx.store, &place::pack_record(digest))?;
@@ -223,6 +225,20 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
     let active = tx.active();
     close(tx, TxOutcome::Done, None, active)?;
     Ok(gone)
+}
+
+/// The pointer never names a generation that is gone.
+fn forget_previous(tx: &Tx<'_>, doomed: &[u64]) -> Result<(), Cause> {
+    match tx.root.pointer()? {
+        Some(pointer) if pointer.previous.is_some_and(|id| doomed.contains(&id)) => {
+            let alone = Pointer {
+                previous: None,
+                ..pointer
+            };
+            Ok(doc::replace(tx.store, &place::pointer(), &alone)?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes what interrupted attempts have left in staging.

@@ -91,7 +91,7 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
         txid: Some(tx.begin.txid().to_owned()),
         how,
         kept,
-        stopped: found.records.iter().any(|r| *r == Record::Stopped),
+        stopped: found.records.contains(&Record::Stopped),
     })
 }
 

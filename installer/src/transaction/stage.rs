@@ -62,9 +62,9 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
 /// Brings one tree and its index into staging. Nothing of it is durable yet.
 pub(super) fn stage_tree(tx: &mut Tx<'_>, tree: &NewTree<'_>) -> Result<(), Cause> {
     tx.check_cancel()?;
-    let read = |source| Cause::Read {
+    let read = |error| Cause::Read {
         component: tree.record.id.clone(),
-        source,
+        source: Box::new(error),
     };
     let index = read_index(tree.source, tree.component).map_err(read)?;
     let top = tx.staged("trees")?.join(&tree.record.dir)?;
@@ -86,7 +86,7 @@ pub(super) fn stage_tree(tx: &mut Tx<'_>, tree: &NewTree<'_>) -> Result<(), Caus
             tx.env.cancel,
         );
         match (done, sink.into_failure()) {
-            (_, Some(error)) => return Err(error.into()),
+            (_, Some(error)) => return Err(error),
             (Err(_), None) if tx.check_cancel().is_err() => return Err(Cause::Cancelled),
             (Err(error), None) => return Err(read(error)),
             (Ok(report), None) => report,

@@ -20,6 +20,7 @@ use super::{
     hashing::{Hashed, Job, hash_all},
     recover::recover,
     tx::Tx,
+    undo::sync_names,
 };
 use crate::plan::{Env, Phase};
 
@@ -102,6 +103,8 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
         remove_listed(tx, tree, &mut done)?;
         tx.env.observer.add(1);
     }
+    // What lists the files goes only when no power cut can bring a file back.
+    sync_tree(tx, &place::components())?;
     tx.reach(CrashPoint::Doomed)?;
     remove_records(tx, &trees)?;
     let names = if tx.begin.purge {
@@ -117,8 +120,11 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
     }
     tx.store.sync_dir(&RootPath::ROOT)?;
     close(tx, TxOutcome::Done, None, None)?;
-    remove_empty(tx, &place::staging())?;
-    Ok(done)
+    match remove_empty(tx, &place::staging()) {
+        Err(cause) if cause.is_killed() => Err(cause),
+        // An empty directory more or less: the transaction is over.
+        _ => Ok(done),
+    }
 }
 
 /// The front door goes if it is a copy of a launcher that we installed.
@@ -192,6 +198,9 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
                 .remove_file(&place::component_index(&tree.id, &tree.tree_sha256)),
         )?;
     }
+    // A generation is what names them, so it goes when they cannot come back.
+    sync_names(tx, &place::pack_records())?;
+    sync_names(tx, &place::component_records())?;
     for id in tx.root.generation_ids()? {
         unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;
         unless_absent(tx.store.remove_file(&place::generation_record(id)))?;
@@ -206,6 +215,11 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
     ] {
         remove_empty(tx, &dir)?;
     }
+    Ok(())
+}
+
+fn sync_tree(tx: &Tx<'_>, dir: &RootPath) -> Result<(), Cause> {
+    unless_absent(tx.store.sync_tree(dir))?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::{FileMode, Kind, Store, StoreError, unless_absent};
 use crate::path::RootPath;
 
 /// Bytes per read and write of a copy.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 
 /// Writes a new file whole, bytes durable; its name is not.
 pub fn write_file(store: &dyn Store, path: &RootPath, bytes: &[u8], mode: FileMode) -> Result<(), StoreError> {

@@ -2,9 +2,10 @@
 //!
 //! Assumed of the file system, no more: the bytes and the mode of a file are durable after a sync of the file, a name
 //! after a sync of its directory; a rename is one change and durable with either directory; changes of one name keep
-//! their order. Everything else that was not synced may be there or not, each change for itself, in any combination: an
-//! unsynced file may be as it was before, empty, cut short, full of zeros, or whole. `sync_tree` is taken to cover only
-//! what is at and below its path, although `syncfs` covers more.
+//! their order; an append leaves the bytes before it alone. Everything else that was not synced may be there or not,
+//! each change for itself, in any combination: an unsynced file may be as it was, without what was added, with half of
+//! it, with zeros in its place, or whole. `sync_tree` is taken to cover only what is at and below its path, although
+//! `syncfs` covers more.
 //!
 //! Only what belongs to [`crate::Store`] is modelled; the launcher's directories are not.
 
@@ -335,12 +336,14 @@ impl Model {
 
 /// What may be left of a file whose last changes were not synced.
 fn outcome(durable: &Content, now: &Content, choose: &mut dyn FnMut(u32) -> u32) -> Content {
+    let same = durable.bytes.iter().zip(&now.bytes).take_while(|(a, b)| a == b).count();
+    let (kept, added) = now.bytes.split_at(same);
     let bytes = match choose(if durable.bytes == now.bytes { 1 } else { 5 }) {
         0 => durable.bytes.clone(),
         1 => now.bytes.clone(),
-        2 => now.bytes[..now.bytes.len() / 2].to_vec(),
-        3 => vec![0; now.bytes.len()],
-        _ => Vec::new(),
+        2 => [kept, &added[..added.len() / 2]].concat(),
+        3 => [kept, &vec![0; added.len()]].concat(),
+        _ => kept.to_vec(),
     };
     let mode = if durable.mode != now.mode && choose(2) == 1 {
         now.mode

@@ -45,7 +45,7 @@ fn holds_the_lock_until_it_is_killed() {
     let Ok(path) = std::env::var(ROLE) else { return };
     let root = RootDir::open(path).unwrap();
     let _lock = ExclusiveLock::acquire(&root, &holder("the one that dies"), Duration::ZERO).unwrap();
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 #[test]

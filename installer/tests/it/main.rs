@@ -1,0 +1,16 @@
+//! The transaction engine as the machine sees it: real packs, real directories, and a hand that stops it anywhere.
+
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod publisher;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod transaction;

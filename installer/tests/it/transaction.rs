@@ -1,0 +1,565 @@
+//! What transactions do when nothing stops them, and what they refuse.
+
+use std::{fs, path::PathBuf, sync::atomic::Ordering};
+
+use kojibox_installer::{
+    plan::{InstallPlan, PlannedPack},
+    transaction::{
+        Cause, FindingKind, Installed, PruneOptions, Pruned, RollbackOptions, RolledBack, Situation, TxError,
+        UninstallOptions, install, prune, recover, rollback, uninstall, verify,
+    },
+};
+use kojibox_state::{
+    CrashPoint, GenerationState, InstallRoot, LockedRoot,
+    layout::place,
+    receipts::TxOutcome,
+    store::{Fault, FaultPlan, FaultStore},
+};
+use tempfile::TempDir;
+
+use crate::{
+    reference::{active_release, check_at_rest, check_finished, give_data},
+    rig::{CREATED, FakeGate, NO_WAIT, ROOT16, Stick, Tree, World, app, fast_dir, holder, launcher, noise, plan, web},
+};
+
+/// An install root, a stick, and verbs that use them.
+struct Machine {
+    _dir: TempDir,
+    root: PathBuf,
+    stick: Stick,
+    world: World,
+}
+
+impl Machine {
+    fn new() -> Self {
+        Self::with(FakeGate::default())
+    }
+
+    fn with(gate: FakeGate) -> Self {
+        let dir = fast_dir();
+        Self {
+            root: dir.path().join("my root"),
+            _dir: dir,
+            stick: Stick::new(),
+            world: World::with(gate),
+        }
+    }
+
+    /// A machine on which these releases were installed one after the other.
+    fn having(releases: &[u8]) -> Self {
+        let machine = Self::new();
+        for n in releases {
+            machine.install(&machine.release(*n)).unwrap();
+        }
+        give_data(&machine.root);
+        machine
+    }
+
+    fn release(&self, n: u8) -> PlannedPack {
+        self.stick.pack(n, &[app(n), web(), launcher(n)])
+    }
+
+    fn locked(&self) -> LockedRoot {
+        LockedRoot::open_or_create(&self.root, CREATED, &holder(), NO_WAIT).unwrap()
+    }
+
+    fn open(&self) -> InstallRoot {
+        InstallRoot::open(&self.root).unwrap()
+    }
+
+    fn install(&self, pack: &PlannedPack) -> Result<Installed, TxError> {
+        self.carry_out(&plan(pack))
+    }
+
+    fn carry_out(&self, plan: &InstallPlan) -> Result<Installed, TxError> {
+        install(&mut self.locked(), plan, &self.world.env())
+    }
+
+    fn rollback(&self, to: Option<u64>, agreed: bool) -> Result<RolledBack, TxError> {
+        let options = RollbackOptions {
+            command: "rollback".to_owned(),
+            to,
+            restore_data: agreed,
+            unsafe_revoked: agreed,
+        };
+        rollback(&mut self.locked(), &options, &self.world.env())
+    }
+
+    fn prune(&self, keep: usize) -> Pruned {
+        let command = "prune".to_owned();
+        prune(&mut self.locked(), &PruneOptions { command, keep }, &self.world.env()).unwrap()
+    }
+
+    /// Runs `plan` with a store that `tune` prepares, and recovers if it was stopped.
+    fn stopped(&self, plan: &InstallPlan, fault: Option<FaultPlan>, point: Option<CrashPoint>) -> u64 {
+        drop(self.locked());
+        let store = FaultStore::open(&self.root, fault, false).unwrap();
+        let faults = store.faults();
+        if let Some(point) = point {
+            faults.stop_at(point);
+        }
+        let mut locked = LockedRoot::open_with(self.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
+        let ended = install(&mut locked, plan, &self.world.env());
+        assert!(faults.is_dead() == ended.is_err(), "{ended:?}");
+        faults.count()
+    }
+
+    /// The installed path of a file of the active generation.
+    fn installed(&self, component: &str, file: &str) -> PathBuf {
+        let record = self.open().current().unwrap().unwrap();
+        let component = record.components.iter().find(|c| c.id == component).unwrap();
+        place::component(&component.dir).join(file).unwrap().below(&self.root)
+    }
+}
+
+/// Replaces the bytes of an installed file, as a person with the right to do so would.
+fn overwrite(path: &PathBuf, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_first_install_leaves_a_whole_confirmed_generation_and_its_evidence() {
+    let machine = Machine::new();
+    let pack = machine.release(1);
+    let done = machine.install(&pack).unwrap();
+    assert_eq!((done.generation, done.previous, done.started), (1, None, true));
+    assert_eq!(machine.world.gate.calls(), ["up 1"]);
+    give_data(&machine.root);
+    check_finished(&machine.root, Some(1), "first install");
+    let root = machine.open();
+    assert!(root.pointer().unwrap().unwrap().confirmed);
+    assert_eq!(root.manifest(&pack.manifest.digest()).unwrap().pack, "demo");
+    let history = root.history().unwrap();
+    let receipt = &history[0].0;
+    assert_eq!(
+        (receipt.outcome, receipt.from, receipt.to),
+        (TxOutcome::Done, None, Some(1))
+    );
+    assert_eq!(receipt.packs[0].digest, pack.manifest.digest());
+    assert_eq!(receipt.verdicts[0].outcome, "passed");
+    assert!(receipt.bytes.read > 0);
+    let floors = root.floors().unwrap().unwrap();
+    assert_eq!(floors.packs[&format!("{ROOT16}/demo")].sequence, 1_000_000);
+}
+
+#[cfg(unix)]
+#[test]
+fn installed_files_are_read_only_and_keep_their_kind() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let machine = Machine::having(&[1]);
+    let mode = |file| {
+        fs::metadata(machine.installed("app", file))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777
+    };
+    assert_eq!((mode("bin/run"), mode("lib/changes.bin")), (0o555, 0o444));
+    let alias = fs::read_link(machine.installed("app", "lib/alias")).unwrap();
+    assert_eq!(alias, PathBuf::from("stays.bin"));
+    assert!(machine.installed("app", "var").is_dir());
+    let read = |file| fs::read(machine.installed("app", file)).unwrap();
+    assert!(read("lib/twin.bin") == read("lib/stays.bin") && read("lib/empty").is_empty());
+}
+
+#[test]
+fn an_update_reads_only_what_is_new() {
+    let machine = Machine::new();
+    let big = |n: u8| app(n).file("share/large.bin", 0o644, noise(3, 300_000));
+    let pack = |n| machine.stick.pack(n, &[big(n), web(), launcher(n)]);
+    machine.install(&pack(1)).unwrap();
+    give_data(&machine.root);
+    let done = machine.install(&pack(2)).unwrap();
+    assert!(
+        done.bytes.reused >= 305_000,
+        "unchanged files are taken from release 1: {:?}",
+        done.bytes
+    );
+    assert!(
+        done.bytes.read < 20_000,
+        "frames that nobody needs are not read: {:?}",
+        done.bytes
+    );
+    assert_eq!(machine.world.gate.calls(), ["up 1", "down 1", "up 2"]);
+    check_finished(&machine.root, Some(2), "update");
+    let trees = machine.open().dir().list(&place::components()).unwrap();
+    assert_eq!(trees.len(), 5, "two of app, two launchers, one web for both");
+}
+
+#[test]
+fn a_changed_file_of_the_old_tree_is_not_carried_over() {
+    let machine = Machine::having(&[1]);
+    overwrite(&machine.installed("app", "lib/stays.bin"), &noise(8, 5000));
+    machine.install(&machine.release(2)).unwrap();
+    let seen = verify(&machine.open(), Some(2), &machine.world.env()).unwrap();
+    assert_eq!(seen.findings, []);
+}
+
+#[test]
+fn a_shared_tree_that_is_damaged_stops_an_update_before_anything_is_written() {
+    let machine = Machine::having(&[1]);
+    fs::remove_file(machine.installed("web", "index.html")).unwrap();
+    let refused = machine.install(&machine.release(2)).unwrap_err();
+    assert!(
+        matches!(refused.cause(), Cause::Damaged { generation: 1, .. }),
+        "{refused}"
+    );
+    assert_eq!(*refused.situation(), Situation::Untouched { active: Some(1) });
+    assert_eq!(machine.open().history().unwrap().len(), 1);
+}
+
+/// One component of 40 files of 64 KiB: what an interruption at 90 % costs.
+#[test]
+fn an_interrupted_install_goes_on_from_the_verified_files() {
+    let machine = Machine::new();
+    let tree = (0..40).fold(Tree::new("app", "1.0.0"), |tree, n| {
+        tree.file(&format!("f{n:02}"), 0o644, noise(n + 1, 64 << 10))
+    });
+    let pack = machine.stick.pack(1, &[tree]);
+    let blob = pack.manifest.components[0].blob.size;
+    let whole = Machine::new();
+    let all = whole.stopped(&plan(&pack), None, None);
+    let staging = all - 40; // What follows the last file: records, names, pointer, receipt.
+    let at = staging * 9 / 10;
+    let fault = FaultPlan {
+        at,
+        fault: Fault::TornKill,
+        lasting: false,
+    };
+    machine.stopped(&plan(&pack), Some(fault), None);
+    let recovered = recover(&mut machine.locked(), &machine.world.env()).unwrap();
+    assert!(recovered.kept, "{recovered:?}");
+    let done = machine.install(&pack).unwrap();
+    assert!(
+        done.bytes.read * 100 <= blob * 15,
+        "{:?} of {blob} are read again",
+        done.bytes
+    );
+    assert!(done.bytes.resumed * 100 >= blob * 85, "{:?}", done.bytes);
+    give_data(&machine.root);
+    check_at_rest(&machine.root, "resumed");
+}
+
+#[test]
+fn a_refusing_gate_returns_to_the_generation_before_and_marks_the_new_one() {
+    let machine = Machine::with(FakeGate::refusing(2));
+    machine.install(&machine.release(1)).unwrap();
+    give_data(&machine.root);
+    let refused = machine.install(&machine.release(2)).unwrap_err();
+    assert_eq!(refused.to_string(), "generation 2 did not become ready");
+    assert_eq!(
+        refused.situation().to_string(),
+        "rolled back; generation 1 is active and ready; generation 2 is kept, marked bad"
+    );
+    assert_eq!(machine.world.gate.calls(), ["up 1", "down 1", "up 2", "down 2", "up 1"]);
+    check_finished(&machine.root, Some(1), "returned");
+    let again = machine.rollback(Some(2), true).unwrap_err();
+    assert!(matches!(again.cause(), Cause::MarkedBad { generation: 2, .. }));
+    let last = machine.open().history().unwrap().pop().unwrap().0;
+    assert_eq!((last.outcome, last.to), (TxOutcome::Returned, Some(1)));
+    assert!(last.reason.unwrap().contains("app: connection refused"));
+    assert_eq!(
+        machine.open().floors().unwrap().unwrap().packs[&format!("{ROOT16}/demo")].sequence,
+        1_000_000
+    );
+}
+
+#[test]
+fn a_first_install_that_is_refused_is_kept_without_a_pointer() {
+    let machine = Machine::with(FakeGate::refusing(1));
+    let refused = machine.install(&machine.release(1)).unwrap_err();
+    assert_eq!(
+        refused.situation().to_string(),
+        "no generation is active; generation 1 is kept, marked bad"
+    );
+    let root = machine.open();
+    assert_eq!(root.pointer().unwrap(), None);
+    assert_eq!(root.generations().unwrap()[0].state, GenerationState::Bad);
+    assert_eq!(machine.prune(2).generations, [1]);
+    let next = machine.install(&machine.stick.pack(3, &[app(3), launcher(3)])).unwrap();
+    assert_eq!(next.generation, 2, "a number is not used twice");
+}
+
+#[test]
+fn an_unproven_generation_is_not_what_an_automatic_return_goes_to() {
+    let machine = Machine::with(FakeGate::refusing(3));
+    machine.install(&machine.release(1)).unwrap();
+    give_data(&machine.root);
+    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::Committed));
+    recover(&mut machine.locked(), &machine.world.env()).unwrap();
+    assert_eq!(active_release(&machine.root), Some(2), "committed, not confirmed");
+    machine.install(&machine.release(3)).unwrap_err();
+    assert_eq!(active_release(&machine.root), Some(1));
+    check_finished(&machine.root, Some(1), "returned over an unproven one");
+}
+
+#[test]
+fn a_start_after_an_interrupted_commit_confirms() {
+    let machine = Machine::having(&[1]);
+    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::Committed));
+    recover(&mut machine.locked(), &machine.world.env()).unwrap();
+    assert_eq!(
+        machine.open().generations().unwrap()[1].state,
+        GenerationState::Unconfirmed
+    );
+    assert!(machine.locked().confirm().unwrap());
+    assert!(!machine.locked().confirm().unwrap(), "once is enough");
+    assert_eq!(machine.open().generations().unwrap()[1].state, GenerationState::Active);
+}
+
+#[test]
+fn without_a_start_the_commit_confirms_and_nothing_is_started() {
+    let machine = Machine::new();
+    let mut plan = plan(&machine.release(1));
+    plan.start = false;
+    assert!(!machine.carry_out(&plan).unwrap().started);
+    assert!(machine.world.gate.calls().is_empty());
+    assert!(machine.open().pointer().unwrap().unwrap().confirmed);
+}
+
+#[test]
+fn a_rollback_needs_no_medium_and_can_be_taken_back() {
+    let machine = Machine::having(&[1, 2]);
+    fs::remove_dir_all(machine.stick.dir.path()).unwrap();
+    let done = machine.rollback(None, false).unwrap();
+    assert_eq!((done.from, done.to), (2, 1));
+    check_finished(&machine.root, Some(1), "back");
+    machine.rollback(None, false).unwrap();
+    check_finished(&machine.root, Some(2), "forth");
+    let refused = machine.rollback(Some(7), false).unwrap_err();
+    assert!(matches!(refused.cause(), Cause::NoGeneration(7)));
+}
+
+#[test]
+fn a_rollback_to_a_damaged_generation_is_refused() {
+    let machine = Machine::having(&[1]);
+    let victim = machine.installed("app", "lib/changes.bin");
+    machine.install(&machine.release(2)).unwrap();
+    overwrite(&victim, &noise(99, 1000));
+    let refused = machine.rollback(None, false).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "generation 1 is damaged: component `app`: `lib/changes.bin` is changed"
+    );
+    assert_eq!(active_release(&machine.root), Some(2));
+}
+
+#[test]
+fn an_older_data_format_needs_agreement() {
+    let machine = Machine::new();
+    let pack = |n, format| machine.stick.pack(n, &[app(n).data_format(format), launcher(n)]);
+    machine.install(&pack(1, "16")).unwrap();
+    machine.install(&pack(2, "18")).unwrap();
+    let refused = machine.rollback(None, false).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "generation 1 reads an older data format: app: 18 -> 16"
+    );
+    assert_eq!(*refused.situation(), Situation::Untouched { active: Some(2) });
+    assert_eq!(machine.rollback(None, true).unwrap().formats, ["app: 18 -> 16"]);
+}
+
+#[test]
+fn a_withdrawn_pack_needs_agreement() {
+    let machine = Machine::having(&[1]);
+    let one = machine.open().current().unwrap().unwrap().packs[0].digest;
+    let mut next = plan(&machine.release(2));
+    next.trust.floors.revoked.insert(one);
+    machine.carry_out(&next).unwrap();
+    let refused = machine.rollback(None, false).unwrap_err();
+    assert!(matches!(refused.cause(), Cause::Revoked { generation: 1, .. }));
+    assert_eq!(machine.rollback(None, true).unwrap().to, 1);
+}
+
+#[test]
+fn verify_names_what_is_changed_missing_and_extra_on_any_number_of_threads() {
+    let mut machine = Machine::having(&[1]);
+    overwrite(&machine.installed("app", "lib/changes.bin"), &noise(99, 1000));
+    overwrite(&machine.installed("app", "lib/twin.bin"), b"short");
+    fs::remove_file(machine.installed("app", "only-in-1.txt")).unwrap();
+    fs::write(machine.installed("web", "index.html").with_file_name("new.html"), "x").unwrap();
+    let mut results = Vec::new();
+    for threads in [1, 2, 8] {
+        machine.world.threads = threads;
+        results.push(verify(&machine.open(), None, &machine.world.env()).unwrap());
+    }
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+    let told: Vec<_> = results[0]
+        .findings
+        .iter()
+        .map(|f| (f.component.as_str(), f.path.as_str(), f.kind.clone()))
+        .collect();
+    let expected = [
+        ("app", "lib/changes.bin", FindingKind::Changed),
+        ("app", "lib/twin.bin", FindingKind::Changed),
+        ("app", "only-in-1.txt", FindingKind::Missing),
+        ("web", "new.html", FindingKind::Extra),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn prune_keeps_the_active_and_the_previous_generation() {
+    let machine = Machine::having(&[1, 2, 3]);
+    let done = machine.prune(2);
+    assert_eq!((done.generations, done.trees.len()), (vec![1], 2));
+    check_finished(&machine.root, Some(3), "pruned");
+    assert_eq!(machine.prune(2), Pruned::default(), "nothing is left to remove");
+    assert_eq!(machine.rollback(None, false).unwrap().to, 2);
+    assert_eq!(machine.prune(1).generations, [3]);
+    assert_eq!(
+        machine.install(&machine.release(1)).unwrap().generation,
+        4,
+        "3 is not used twice"
+    );
+    check_finished(&machine.root, Some(1), "after all");
+}
+
+#[test]
+fn prune_also_removes_what_an_interrupted_attempt_left() {
+    let machine = Machine::having(&[1]);
+    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::TreeStaged));
+    recover(&mut machine.locked(), &machine.world.env()).unwrap();
+    assert!(!machine.open().dir().list(&place::staging()).unwrap().is_empty());
+    machine.prune(2);
+    check_finished(&machine.root, Some(1), "pruned");
+}
+
+#[test]
+fn uninstall_leaves_what_is_not_ours_and_names_it() {
+    let machine = Machine::having(&[1, 2]);
+    let changed = machine.installed("app", "lib/changes.bin");
+    overwrite(&changed, b"mine now");
+    let extra = machine.installed("web", "index.html").with_file_name("notes.txt");
+    fs::write(&extra, "mine").unwrap();
+    let options = UninstallOptions::default();
+    let done = uninstall(machine.locked(), &options, &machine.world.env()).unwrap();
+    let relative = |path: &PathBuf| path.strip_prefix(&machine.root).unwrap().display().to_string();
+    let mut expected = vec!["data".to_owned(), relative(&changed), relative(&extra)];
+    expected.sort();
+    assert_eq!((done.left, done.gone), (expected, false));
+    assert_eq!(fs::read(&changed).unwrap(), b"mine now");
+    assert_eq!(
+        fs::read(machine.root.join("data/app/default/table")).unwrap(),
+        b"10000 rows"
+    );
+    assert!(!machine.root.join("generations").exists() && !machine.root.join("records").exists());
+    assert_eq!(
+        machine.install(&machine.release(1)).unwrap().previous,
+        None,
+        "it can be installed again"
+    );
+}
+
+#[test]
+fn uninstall_with_its_data_leaves_nothing() {
+    let machine = Machine::having(&[1, 2]);
+    fs::create_dir_all(machine.root.join("run/app")).unwrap();
+    let options = UninstallOptions {
+        command: "uninstall".to_owned(),
+        purge_data: true,
+    };
+    let done = uninstall(machine.locked(), &options, &machine.world.env()).unwrap();
+    assert!(done.gone && done.left.is_empty(), "{done:?}");
+    assert!(!machine.root.exists());
+    assert_eq!(machine.world.gate.calls().last().unwrap(), "down 2");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_purge_follows_no_link_out_of_the_root() {
+    let machine = Machine::having(&[1]);
+    let elsewhere = fast_dir();
+    fs::write(elsewhere.path().join("thesis"), "mine").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), machine.root.join("data/app/linked")).unwrap();
+    let options = UninstallOptions {
+        command: String::new(),
+        purge_data: true,
+    };
+    assert!(
+        uninstall(machine.locked(), &options, &machine.world.env())
+            .unwrap()
+            .gone
+    );
+    assert_eq!(fs::read(elsewhere.path().join("thesis")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_cancelled_install_is_undone() {
+    let machine = Machine::having(&[1]);
+    machine.world.cancel.store(true, Ordering::Relaxed);
+    let ended = machine.install(&machine.release(2)).unwrap_err();
+    assert!(matches!(ended.cause(), Cause::Cancelled));
+    machine.world.cancel.store(false, Ordering::Relaxed);
+    check_at_rest(&machine.root, "cancelled");
+    assert_eq!(machine.world.gate.calls(), ["up 1"], "nothing was stopped");
+}
+
+#[test]
+fn a_medium_that_goes_away_leaves_the_old_generation_and_the_staged_files() {
+    let machine = Machine::having(&[1]);
+    let two = machine.release(2);
+    let launcher = two
+        .manifest
+        .components
+        .iter()
+        .find(|c| c.id != "app" && c.id != "web")
+        .unwrap();
+    fs::remove_file(machine.stick.dir.path().join("blobs").join(&launcher.blob.name)).unwrap();
+    let ended = machine.install(&two).unwrap_err();
+    assert!(matches!(ended.cause(), Cause::Read { component, .. } if component == "kojibox-launcher"));
+    assert_eq!(
+        ended.situation().to_string(),
+        "what was staged is kept for the next attempt; generation 1 stays active"
+    );
+    check_at_rest(&machine.root, "medium gone");
+    let done = machine.install(&machine.release(2)).unwrap();
+    assert!(done.bytes.resumed > 0, "{:?}", done.bytes);
+}
+
+#[test]
+fn packs_that_stay_need_no_medium() {
+    let machine = Machine::having(&[1]);
+    let mut next = plan(&machine.release(1));
+    next.packs[0].source = None;
+    next.packs[0].components.remove("web");
+    let done = machine.carry_out(&next).unwrap();
+    assert_eq!((done.generation, done.bytes.read), (2, 0));
+    let mut unknown = plan(&machine.release(2));
+    unknown.packs[0].source = None;
+    let refused = machine.carry_out(&unknown).unwrap_err();
+    assert!(matches!(refused.cause(), Cause::NotKept { .. }));
+}
+
+#[test]
+fn what_lies_at_a_final_name_by_chance_is_not_taken_for_a_tree() {
+    let machine = Machine::new();
+    let pack = machine.release(1);
+    let app = pack.manifest.components.iter().find(|c| c.id == "app").unwrap();
+    drop(machine.locked());
+    let dir = kojibox_state::Layout::component_dir_name(&app.id, &app.version, &app.tree_sha256);
+    let planted = place::component(&dir).below(&machine.root);
+    fs::create_dir_all(&planted).unwrap();
+    fs::write(planted.join("evil"), "x").unwrap();
+    machine.install(&pack).unwrap();
+    give_data(&machine.root);
+    check_finished(&machine.root, Some(1), "planted");
+    let receipt = machine.open().history().unwrap().pop().unwrap().0;
+    assert!(
+        receipt.notes[0].contains("belonged to no generation"),
+        "{:?}",
+        receipt.notes
+    );
+}
+
+#[test]
+fn a_moved_root_goes_on() {
+    let mut machine = Machine::having(&[1]);
+    let moved = machine.root.with_file_name("Ünïcode moved");
+    fs::rename(&machine.root, &moved).unwrap();
+    machine.root = moved;
+    machine.install(&machine.release(2)).unwrap();
+    machine.rollback(None, false).unwrap();
+    check_finished(&machine.root, Some(1), "moved");
+}
