@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use kojibox_signing::{Digest, Hasher, UtcTime, embedded};
+use kojibox_state::CrashPoint;
 
 use crate::trust::TrustError;
 
@@ -26,6 +27,17 @@ pub(crate) struct World {
     pub language: String,
     /// The command line without its program, for the receipt.
     pub command: String,
+    /// Where a test wants this process to die; see [`crash_point`].
+    pub crash_at: Option<CrashPoint>,
+}
+
+/// The crash point that `KOJIBOX_CRASH_AT` names: in builds for tests only, never in one that is shipped.
+fn crash_point() -> Option<CrashPoint> {
+    if cfg!(any(debug_assertions, feature = "crash-points")) {
+        env::var("KOJIBOX_CRASH_AT").ok()?.parse().ok()
+    } else {
+        None
+    }
 }
 
 impl World {
@@ -47,6 +59,7 @@ impl World {
             command: format!("kojibox-installer {}", arguments.join(" "))
                 .trim_end()
                 .to_owned(),
+            crash_at: crash_point(),
         })
     }
 

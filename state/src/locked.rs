@@ -86,6 +86,13 @@ impl LockedRoot {
         Ok(Self { root, store, lock })
     }
 
+    /// Ends the process when a transaction reaches `point`, so that a test can see from outside what is left.
+    #[must_use]
+    pub fn armed(mut self, point: Option<CrashPoint>) -> Self {
+        self.store.arm(point);
+        self
+    }
+
     /// Says that the active generation has become ready; true if that was not known yet.
     ///
     /// For the launcher: a transaction that was stopped after its commit leaves its generation unconfirmed, and the next

@@ -90,13 +90,15 @@ fn holder(session: &Session<'_>) -> Holder {
 
 /// Locks an existing install root for a change.
 pub(crate) fn open_locked(session: &Session<'_>, root: &Path) -> Result<LockedRoot, Report> {
-    Ok(LockedRoot::open(root, &holder(session), PATIENCE).map_err(StateReport)?)
+    let locked = LockedRoot::open(root, &holder(session), PATIENCE).map_err(StateReport)?;
+    Ok(locked.armed(session.world.crash_at))
 }
 
 /// Locks an install root, and makes it where nothing is.
 pub(crate) fn open_or_create(session: &Session<'_>, root: &Path) -> Result<LockedRoot, Report> {
     let created = world::utc(world::now()).to_string();
-    Ok(LockedRoot::open_or_create(root, &created, &holder(session), PATIENCE).map_err(StateReport)?)
+    let locked = LockedRoot::open_or_create(root, &created, &holder(session), PATIENCE).map_err(StateReport)?;
+    Ok(locked.armed(session.world.crash_at))
 }
 
 /// Gives `work` what a transaction needs, shows its progress, and returns what the launcher told of services.

@@ -62,6 +62,8 @@ pub trait Store: Send + Sync {
     fn root(&self) -> &RootDir;
     /// Says that `point` is reached; a test may stop here.
     fn reach(&self, point: CrashPoint) -> Result<(), StoreError>;
+    /// Ends the process at `point`, for tests from outside; a store that cannot ignores it.
+    fn arm(&mut self, _point: Option<CrashPoint>) {}
     /// Makes one directory; its parent exists, it does not.
     fn create_dir(&self, path: &RootPath) -> Result<(), StoreError>;
     /// Makes an empty file that did not exist, private until it is finished.

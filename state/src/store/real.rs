@@ -155,13 +155,6 @@ impl RealStore {
             crash_at: None,
         })
     }
-
-    /// Ends this process at `point` as a kill does: no destructor runs, nothing is flushed. For tests from outside.
-    #[must_use]
-    pub fn crash_at(mut self, point: Option<CrashPoint>) -> Self {
-        self.crash_at = point;
-        self
-    }
 }
 
 impl Store for RealStore {
@@ -174,6 +167,11 @@ impl Store for RealStore {
             std::process::abort();
         }
         Ok(())
+    }
+
+    /// As a kill does: no destructor runs, nothing is flushed.
+    fn arm(&mut self, point: Option<CrashPoint>) {
+        self.crash_at = point;
     }
 
     fn create_dir(&self, path: &RootPath) -> Result<(), StoreError> {
