@@ -31,7 +31,7 @@ pub(crate) use draft::{Draft, Pick};
 pub(crate) use existing::Existing;
 pub(crate) use remove::{names_all, remove_packs};
 pub(crate) use request::{Aim, Manner, Request};
-pub(crate) use run::{manifests_of, open_locked, recover, told, transact};
+pub(crate) use run::{Ran, manifests_of, open_locked, recover, told, transact};
 pub(crate) use site::add_publisher;
 pub(crate) use summary::Summary;
 
@@ -95,6 +95,8 @@ pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
     };
     let (facts, findings, demand) = preflight(&draft, &root, Some(&medium), &existing)?;
     draft.verdicts.extend(findings.iter().map(Finding::verdict));
+    let details = draft.verdicts.iter().map(|v| format!("{}: {}", v.check, v.detail));
+    details.for_each(|detail| session.ui.detail(&detail));
     let summary = Summary::new(&root, &draft, &existing, &demand, &facts, &findings);
     let decided = Decided {
         root,
@@ -142,7 +144,7 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
     if session.ui.is_json() {
         session.ui.json(&ran.document(&root));
     } else {
-        guide.farewell(&root, &session.world.program, &ran.services);
+        guide.farewell(&root, &session.world.program, &ran);
     }
     Ok(Exit::Done)
 }

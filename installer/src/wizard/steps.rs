@@ -14,7 +14,7 @@ use super::{
     texts::{Texts, fill},
 };
 use crate::{
-    gate::ServiceStatus,
+    flow::Ran,
     select::{check_answer, selectable},
     trust::Chain,
 };
@@ -242,9 +242,9 @@ impl Guide<'_> {
     }
 
     /// Says what runs where, and what to do next.
-    pub(crate) fn farewell(&self, root: &Path, installer: &Path, services: &[ServiceStatus]) {
+    pub(crate) fn farewell(&self, root: &Path, installer: &Path, ran: &Ran) {
         self.asker.heading(self.texts.done_heading);
-        for service in services.iter().filter(|s| s.state == "running") {
+        for service in ran.services.iter().filter(|s| s.state == "running") {
             let addresses: Vec<_> = service.ports.values().map(|port| format!("127.0.0.1:{port}")).collect();
             let text = if addresses.is_empty() {
                 self.texts.running
@@ -263,7 +263,8 @@ impl Guide<'_> {
         let texts = self.texts;
         let with_services = [texts.next_status, texts.next_start, texts.next_stop, texts.next_logs];
         let commands = if kojibox.is_file() { &with_services[..] } else { &[] };
-        for text in commands.iter().chain(&[texts.next_rollback, texts.next_uninstall]) {
+        let back = ran.installed.previous.map(|_| texts.next_rollback);
+        for text in commands.iter().chain(&back).chain(&[texts.next_uninstall]) {
             self.asker.say(&fill(text, &values));
         }
     }

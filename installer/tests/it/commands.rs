@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kojibox_signing::{Signer as _, root::Role};
+
 use crate::publisher::{Key, Machine, Publisher, Release, text};
 
 #[test]
@@ -262,13 +264,7 @@ fn a_site_demands_its_own_signature() {
     let (publisher, machine, site) = (Publisher::new(), Machine::new(), Publisher::with(50, &[60], 1));
     let manifest = publisher.release(&Release::tree("1.0.0"));
     let clerk = Key::new(70);
-    site.next_root(|root| {
-        root.add_key(
-            kojibox_signing::root::Role::Approval,
-            &kojibox_signing::Signer::public_key(&clerk),
-            None,
-        )
-    });
+    site.next_root(|root| root.add_key(Role::Approval, &clerk.public_key(), None));
     machine.install(&publisher, &[]).expect(0, &[]);
     let (depot, print) = (site.depot(), site.fingerprint());
     let wrong = format!("SHA256:{}", "A".repeat(43));

@@ -61,12 +61,15 @@ pub(crate) struct Publisher {
     roots: RefCell<Vec<Vec<u8>>>,
 }
 
+/// A file of a component: path, mode, bytes.
+pub(crate) type Entry<'a> = (&'a str, u32, Vec<u8>);
+
 /// A pack to be made.
 pub(crate) struct Release<'a> {
     pub(crate) name: &'a str,
     pub(crate) version: &'a str,
-    /// Component id to its files: path, mode, bytes.
-    pub(crate) trees: Vec<(&'a str, Vec<(&'a str, u32, Vec<u8>)>)>,
+    /// Component id and its files.
+    pub(crate) trees: Vec<(&'a str, Vec<Entry<'a>>)>,
     pub(crate) edit: Box<dyn Fn(&mut Manifest) + 'a>,
 }
 
@@ -219,7 +222,7 @@ impl Publisher {
     /// Makes and signs a pack with every pack key; gives its manifest.
     pub(crate) fn release(&self, release: &Release<'_>) -> PathBuf {
         let path = self.unsigned(release);
-        self.packs.iter().for_each(|key| self.sign(&path, &Key::new(*key)));
+        self.packs.iter().for_each(|key| sign(&path, &Key::new(*key)));
         path
     }
 
@@ -236,14 +239,6 @@ impl Publisher {
         path
     }
 
-    /// Signs a manifest as a pack.
-    pub(crate) fn sign(&self, manifest: &Path, key: &Key) {
-        let bytes = fs::read(manifest).expect("a manifest");
-        let name = names::signature(file_name(manifest), &key.short());
-        let signature = sshsig::sign(Namespace::Pack, &bytes, key);
-        fs::write(manifest.with_file_name(name), signature).expect("a signature");
-    }
-
     /// A site's countersignature, as a file outside the depot.
     pub(crate) fn approval(&self, manifest: &Path, key: &Key) -> PathBuf {
         let bytes = fs::read(manifest).expect("a manifest");
@@ -252,7 +247,7 @@ impl Publisher {
         path
     }
 
-    fn component(&self, id: &str, version: &str, files: &[(&str, u32, Vec<u8>)]) -> Component {
+    fn component(&self, id: &str, version: &str, files: &[Entry<'_>]) -> Component {
         let blobs = self.depot().join("blobs");
         let entries = files
             .iter()
@@ -293,6 +288,14 @@ impl Publisher {
             data_format: None,
         }
     }
+}
+
+/// Signs a manifest as a pack.
+pub(crate) fn sign(manifest: &Path, key: &Key) {
+    let bytes = fs::read(manifest).expect("a manifest");
+    let name = names::signature(file_name(manifest), &key.short());
+    let signature = sshsig::sign(Namespace::Pack, &bytes, key);
+    fs::write(manifest.with_file_name(name), signature).expect("a signature");
 }
 
 fn file_name(path: &Path) -> &str {

@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener};
 
 use kojibox_signing::{Signer as _, root::Role};
 
-use crate::publisher::{Key, Machine, Publisher, Release, text};
+use crate::publisher::{Key, Machine, Publisher, Release, sign, text};
 
 /// Nothing of a refused install may be active or left in place.
 #[track_caller]
@@ -54,12 +54,12 @@ fn signatures_that_do_not_suffice_are_refused() {
     machine
         .install(&publisher, &[])
         .expect(20, &["could not verify pack", "0 of 2"]);
-    publisher.sign(&manifest, &Key::new(20));
+    sign(&manifest, &Key::new(20));
     machine
         .install(&publisher, &[])
         .expect(20, &["1 of 2 needed signatures are valid"]);
     // A stranger's signature under the name of a key that counts.
-    publisher.sign(&manifest, &Key::new(99));
+    sign(&manifest, &Key::new(99));
     let name = |key: u8| {
         manifest.with_file_name(format!(
             "{}.{}.sshsig",
@@ -76,7 +76,7 @@ fn signatures_that_do_not_suffice_are_refused() {
         .install(&publisher, &[])
         .expect(20, &["a signature file is empty"]);
     expect_nothing(&machine);
-    publisher.sign(&manifest, &Key::new(21));
+    sign(&manifest, &Key::new(21));
     machine.install(&publisher, &[]).expect(0, &[]);
 }
 
@@ -180,7 +180,7 @@ fn a_revoked_key_stays_revoked_even_when_an_older_stick_comes_back() {
     machine.on_root(&update).expect(20, &["trust root 2"]);
     assert_eq!(machine.status()["packs"][0]["version"], "1.0.0");
     let manifest = publisher.release(&Release::tree("1.2.0"));
-    publisher.sign(&manifest, &Key::new(21));
+    sign(&manifest, &Key::new(21));
     machine
         .on_root(&["update", "tree@1.2.0", "--yes", "--source", text(&depot)])
         .expect(0, &[]);
