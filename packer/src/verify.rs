@@ -70,14 +70,25 @@ impl<'a> Verifier<'a> {
             let refuse = |source| parcel.refuse(component, source);
             let index = read::read_index(&*self.source, component).map_err(refuse)?;
             size += component.blob.size;
-            let key = (component.blob.name.clone(), component.blob.sha256, component.index.sha256);
+            let key = (
+                component.blob.name.clone(),
+                component.blob.sha256,
+                component.index.sha256,
+            );
             if !self.blobs.insert(key) {
                 shared += 1;
                 progress.add(index.frames_size());
                 continue;
             }
-            let extracted =
-                read::extract(&*self.source, component, &index, &options, &mut Discard, progress, self.cancel);
+            let extracted = read::extract(
+                &*self.source,
+                component,
+                &index,
+                &options,
+                &mut Discard,
+                progress,
+                self.cancel,
+            );
             let _ = extracted.map_err(refuse)?;
         }
         Ok(Verdict { parcel, size, shared })
@@ -110,7 +121,10 @@ fn check_sums(parcel: &Parcel, bytes: &[u8]) -> Result<(), Refused> {
     let listed = listed.ok_or_else(|| Refused::Sums { path: path() })?;
     let of = |name: &str| listed.iter().find(|(path, _)| path == name).map(|(_, digest)| digest);
     let documents = [&m.sbom, &m.provenance].map(|d| (format!("packs/{}", d.name), d.sha256));
-    let indexes = m.components.iter().map(|c| (format!("blobs/{}", c.index.name), c.index.sha256));
+    let indexes = m
+        .components
+        .iter()
+        .map(|c| (format!("blobs/{}", c.index.name), c.index.sha256));
     for (name, sha256) in documents.into_iter().chain(indexes) {
         if of(&name) != Some(&sha256) {
             return Err(Refused::Sums { path: path() });

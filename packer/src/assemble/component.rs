@@ -1,20 +1,19 @@
 //! Owns the way from one prepared tree to a blob, its index and what the manifest says of it.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::io::{self, Read as _};
 
 use kojibox_packs::{
-    Progress, Target,
+    Target,
     index::{Entry, Index},
     manifest::{Component, Text, Upstream},
-    write::{BlobOptions, BlobOutput, DirOutput, InputEntry, InputKind, OpenFile, WrittenPart, write_blob},
+    write::{InputEntry, InputKind, OpenFile},
 };
-use kojibox_signing::{Digest, Document as _};
+use kojibox_signing::Digest;
 
 use super::{
-    AssembleError, differs,
+    AssembleError,
+    blob::{Blob, Maker},
+    differs,
     inventory::{self, Inventory},
     runtime::Scan,
     sbom::{FileHash, InnerPackage},
@@ -44,28 +43,15 @@ pub(super) struct Input {
     pub(super) entries: Vec<InputEntry>,
 }
 
-/// Where blobs go.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Destination<'a> {
-    /// Into a depot, unnamed until published.
-    Depot(&'a Path),
-    /// Nowhere: only the digests are wanted.
-    Nowhere,
-}
-
 /// One component after it was packed; its blob is not visible yet.
 #[derive(Debug)]
 pub(super) struct Packed {
     pub(super) component: Component,
-    pub(super) parts: Vec<(String, WrittenPart)>,
-    pub(super) index: Vec<u8>,
+    pub(super) blob: Blob,
     /// The lines behind its `tree_sha256`.
     pub(super) listing: String,
     pub(super) files: Vec<FileHash>,
     pub(super) packages: Vec<InnerPackage>,
-    /// Bytes of files that were stored once and named again.
-    pub(super) deduplicated: u64,
-    pub(super) unpublished: Option<DirOutput>,
 }
 
 impl Input {
@@ -78,43 +64,25 @@ impl Input {
         self.entries.iter().map(size).sum()
     }
 
-    /// Writes the blob and says what came of it.
-    pub(super) fn pack(
-        mut self,
-        pack_target: Target,
-        options: &BlobOptions,
-        to: Destination<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Packed, AssembleError> {
+    /// Gets the blob and says what came of it.
+    pub(super) fn pack(mut self, pack_target: Target, maker: &Maker<'_>) -> Result<Packed, AssembleError> {
         let (scan, packages, needs) = self.look(pack_target)?;
         let runtime = scan.finish(self.runtime).map_err(|source| AssembleError::Runtime {
             component: self.id.clone(),
             source,
         })?;
         let target = if self.portable { Target::Any } else { pack_target };
-        let entries = std::mem::take(&mut self.entries).into_iter().map(stoppable).collect();
-        let mut nowhere = Nowhere;
-        let mut dir = match to {
-            Destination::Depot(depot) => Some(DirOutput::new(&depot.join("blobs"), &format!("{}-{target}", self.id))),
-            Destination::Nowhere => None,
-        };
-        let out: &mut dyn BlobOutput = match &mut dir {
-            Some(dir) => dir,
-            None => &mut nowhere,
-        };
-        let written = write_blob(entries, options, out, progress).map_err(|source| AssembleError::Blob {
+        let entries = std::mem::take(&mut self.entries);
+        let blob = maker.blob(&self.id, &self.version, target, entries);
+        let blob = blob.map_err(|source| AssembleError::Blob {
             component: self.id.clone(),
             source,
         })?;
-        let index = Index::parse(&written.index_bytes).expect("an index that was just written can be read");
-        let (_, blob, index_ref) = written.refs(&self.id, &self.version, target);
+        let facts = *blob.content.facts();
         Ok(Packed {
-            parts: written.part_names(&blob.name),
-            listing: differs::listing(&index),
-            files: hashes(&index),
+            listing: differs::listing(&blob.content),
+            files: hashes(&blob.content),
             packages,
-            deduplicated: written.deduplicated,
-            unpublished: dir,
             component: Component {
                 id: self.id,
                 title: self.title,
@@ -123,15 +91,15 @@ impl Input {
                 target: target.to_string(),
                 upstream: Upstream {
                     source: self.upstream,
-                    sha256: self.inputs_sha256.unwrap_or(written.tree_sha256),
+                    sha256: self.inputs_sha256.unwrap_or(facts.tree_sha256),
                     signature: None,
                 },
-                blob,
-                index: index_ref,
-                tree_sha256: written.tree_sha256,
-                installed_size: written.installed_size,
-                n_files: written.n_files,
-                max_path_len: written.max_path_len,
+                blob: blob.stated.clone(),
+                index: blob.index.clone(),
+                tree_sha256: facts.tree_sha256,
+                installed_size: facts.installed_size,
+                n_files: facts.n_files,
+                max_path_len: facts.max_path_len,
                 runtime,
                 needs,
                 requires: self.requires,
@@ -139,7 +107,7 @@ impl Input {
                 default: self.default,
                 data_format: self.data_format,
             },
-            index: written.index_bytes,
+            blob,
         })
     }
 
@@ -206,43 +174,4 @@ fn hashes(index: &Index) -> Vec<FileHash> {
             }
         })
         .collect()
-}
-
-/// The same entry, whose reading ends at Ctrl-C.
-fn stoppable(entry: InputEntry) -> InputEntry {
-    let kind = match entry.kind {
-        InputKind::File { mode, size, open } => InputKind::File {
-            mode,
-            size,
-            open: std::sync::Arc::new(move || Ok(Box::new(Stoppable(open()?)))),
-        },
-        other => other,
-    };
-    InputEntry { path: entry.path, kind }
-}
-
-struct Stoppable(Box<dyn Read + Send>);
-
-impl Read for Stoppable {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        interrupt::check().map_err(io::Error::other)?;
-        self.0.read(buf)
-    }
-}
-
-/// Takes parts and forgets them.
-struct Nowhere;
-
-impl BlobOutput for Nowhere {
-    fn begin_part(&mut self, _: u32) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&mut self, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn end_part(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

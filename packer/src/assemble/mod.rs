@@ -4,6 +4,7 @@
 //! here: `blobs/*.tar.zst[.NNN]`, `blobs/*.idx.zst`, `packs/*.{cdx.json,provenance.json,SHA256SUMS,kbx.json,sshsig}`,
 //! `trust/<root16>/N.root.json`.
 
+mod blob;
 mod component;
 mod differs;
 mod elf;
@@ -18,6 +19,7 @@ mod purl;
 mod reproduce;
 mod runtime;
 mod sbom;
+mod stock;
 
 pub use differs::Difference;
 pub use error::{AssembleError, TwoDigests};

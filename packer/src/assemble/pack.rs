@@ -16,12 +16,15 @@ use kojibox_signing::{Digest, Document as _};
 
 use super::{
     AssembleError, Effort,
-    component::{Destination, Input, Packed},
+    blob::{Destination, Maker},
+    component::{Input, Packed},
     implicit, provenance,
     sbom::{self, Listed, Subject},
+    stock::Stock,
 };
 use crate::{
     definition::{ResolvedComponent, ResolvedPack},
+    depot::Chain,
     source::PreparedTree,
 };
 
@@ -35,6 +38,8 @@ pub struct Order<'a> {
     pub pack: &'a ResolvedPack,
     /// When the pack was issued.
     pub issued: Issued,
+    /// Whose packs in a depot are believed, so that their blobs are not made again.
+    pub publisher: &'a Chain,
     /// The launcher for this target, if the pack carries one.
     pub launcher: Option<PathBuf>,
     /// How hard blobs are compressed.
@@ -112,13 +117,30 @@ impl<'a> Job<'a> {
             threads: self.order.threads,
             ..BlobOptions::default()
         };
-        let to = depot.map_or(Destination::Nowhere, Destination::Depot);
+        let stock = depot.map(|depot| Stock::of(depot, self.order.publisher, &self.compressor(), effort.frame_max));
+        let maker = Maker {
+            options,
+            to: match (depot, &stock) {
+                (Some(depot), Some(stock)) => Destination::Depot(depot, stock),
+                _ => Destination::Nowhere,
+            },
+            progress,
+        };
         let inputs = std::mem::take(&mut self.inputs);
         let packed: Result<Vec<_>, _> = inputs
             .into_iter()
-            .map(|input| input.pack(self.order.pack.target, &options, to, progress))
+            .map(|input| input.pack(self.order.pack.target, &maker))
             .collect();
         self.describe(packed?)
+    }
+
+    fn compressor(&self) -> Compressor {
+        Compressor {
+            name: "zstd".to_owned(),
+            version: zstd::zstd_safe::version_string().to_owned(),
+            level: self.order.effort.level,
+            window_log: self.order.effort.window_log(),
+        }
     }
 
     /// The documents and the manifest over what was packed.
@@ -190,12 +212,7 @@ impl<'a> Job<'a> {
             issued: self.order.issued.text.clone(),
             expires: facts.expires.clone(),
             source_date_epoch: self.order.issued.epoch,
-            compressor: Compressor {
-                name: "zstd".to_owned(),
-                version: zstd::zstd_safe::version_string().to_owned(),
-                level: self.order.effort.level,
-                window_log: self.order.effort.window_log(),
-            },
+            compressor: self.compressor(),
             space: space(&components),
             components,
             services,
@@ -240,7 +257,8 @@ fn sums(packed: &[Packed], documents: [&(String, Vec<u8>); 2]) -> Vec<u8> {
     for p in packed {
         files.push((&Section::Blobs, &p.component.index.name, p.component.index.sha256));
         files.extend(
-            p.parts
+            p.blob
+                .parts
                 .iter()
                 .map(|(name, part)| (&Section::Blobs, name.as_str(), part.sha256)),
         );

@@ -46,11 +46,11 @@ impl Made {
         let name = depot::name_of(&self.manifest);
         let path = packs.join(&name);
         for packed in &mut self.packed {
-            if let Some(blob) = packed.unpublished.take() {
+            if let Some(blob) = packed.blob.unpublished.take() {
                 let names = blob.publish(&packed.component.blob.name);
                 names.map_err(depot::io_error("write the blob in", &blobs))?;
             }
-            depot::write_small(&blobs, &packed.component.index.name, &packed.index)?;
+            depot::write_small(&blobs, &packed.component.index.name, &packed.blob.index_bytes)?;
         }
         depot::sync_dir(&blobs)?;
         let replaced = depot::withdraw(&path, &self.bytes)?;

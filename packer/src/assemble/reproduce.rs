@@ -25,7 +25,12 @@ impl Made {
 
     /// Bytes of files that were stored once and named again.
     pub fn deduplicated(&self) -> u64 {
-        self.packed.iter().map(|p| p.deduplicated).sum()
+        self.packed.iter().map(|p| p.blob.stored_once()).sum()
+    }
+
+    /// Blobs that were in the depot already.
+    pub fn taken(&self) -> usize {
+        self.packed.iter().filter(|p| p.blob.taken).count()
     }
 
     /// Fails if a tree is not the one that the lock states, naming the first file that differs if it is known.

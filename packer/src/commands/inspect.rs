@@ -1,5 +1,6 @@
 //! Owns the command `inspect`: what is in a pack, biggest first. It only looks; `verify` decides.
 
+mod sbom;
 mod show;
 
 use std::path::PathBuf;
@@ -8,16 +9,14 @@ use kojibox_console::{Exit, Outcome, Ui};
 use kojibox_packs::{
     Target,
     index::{Entry, Index},
-    limits,
     manifest::Component,
     names,
     read::read_index,
-    source::Section,
 };
 use kojibox_signing::{Digest, Verified};
 use serde_json::json;
 
-use crate::depot::{self, Found, Mismatch, PackRef, Refused};
+use crate::depot::{self, Found, PackRef, Refused};
 
 /// Show what is in a pack, biggest first
 ///
@@ -57,7 +56,7 @@ impl Args {
     pub fn run(self, ui: &Ui) -> Outcome {
         let found = depot::one(&self.pack, self.depot.as_deref(), self.target)?;
         if self.sbom {
-            ui.answer(sbom(&found)?.trim_end());
+            ui.answer(sbom::read(&found)?.trim_end());
             return Ok(Exit::Done);
         }
         let signatures = found.source.signatures(&found.name).map_err(|source| Refused::Source {
@@ -125,40 +124,6 @@ pub(super) fn files(index: &Index) -> Vec<File> {
         .collect();
     files.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
     files
-}
-
-/// The SBOM, held against the manifest.
-fn sbom(found: &Found) -> Result<String, Refused> {
-    let stated = &found.manifest.sbom;
-    let path = found.source.locate(&Section::Packs, &stated.name);
-    let read = found.source.read_small(&Section::Packs, &stated.name, limits::SMALL);
-    let bytes = match read {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => {
-            let pack = found.name.clone();
-            return Err(Refused::Missing { pack, path });
-        }
-        Err(source) => return Err(Refused::Source { path, source }),
-    };
-    let got = Digest::of(&bytes);
-    match String::from_utf8(bytes) {
-        Ok(text) if got == stated.sha256 => Ok(text),
-        Ok(text) => Err(damaged(found, path, got, text.len())),
-        Err(e) => Err(damaged(found, path, got, e.as_bytes().len())),
-    }
-}
-
-fn damaged(found: &Found, path: PathBuf, got: Digest, got_size: usize) -> Refused {
-    Refused::Damaged {
-        pack: found.name.clone(),
-        path,
-        source: Box::new(Mismatch {
-            got,
-            got_size: got_size as u64,
-            expected: found.manifest.sbom.sha256,
-            expected_size: found.manifest.sbom.size,
-        }),
-    }
 }
 
 /// The 16 hex digits of the key in the name of a signature file.

@@ -1,21 +1,19 @@
 //! Owns the command `stick`: lays out a depot for carrying.
 
+mod show;
+
 use std::path::PathBuf;
 
-use kojibox_console::{Exit, Outcome, Report, Ui, bytes};
+use kojibox_console::{Exit, Outcome, Report, Ui};
 use kojibox_packs::Target;
-use serde_json::{Value, json};
 
 use super::build::{Watch, own_folder};
 use crate::{
     depot::{Chain, PackRef},
     keys::TrustChain,
-    stick::{Laid, Plan, Wish},
+    stick::{Plan, Wish},
     tools::Tools,
 };
-
-/// Sizes that sticks are sold in, as they are printed on them.
-const SOLD_GB: [u64; 7] = [4, 8, 16, 32, 64, 128, 256];
 
 /// Lay out a stick: packs, trust roots, installers and a README that works without Kojibox
 ///
@@ -80,10 +78,10 @@ impl Args {
     /// Runs the command.
     pub fn run(self, ui: &Ui) -> Outcome {
         let plan = Plan::make(&self.wish()?)?;
-        show(ui, &plan);
+        show::plan(ui, &plan);
         if self.plan {
             if ui.is_json() {
-                ui.json(&document(&plan, None));
+                ui.json(&show::document(&plan, None));
             }
             return Ok(Exit::Done);
         }
@@ -99,7 +97,7 @@ impl Args {
             laid.copied, laid.kept
         ));
         if ui.is_json() {
-            ui.json(&document(&plan, Some(laid)));
+            ui.json(&show::document(&plan, Some(laid)));
         } else {
             ui.answer(&self.dir.display().to_string());
         }
@@ -132,58 +130,9 @@ impl Args {
     }
 }
 
-/// Tells a person what goes onto the stick.
-fn show(ui: &Ui, plan: &Plan) {
-    for pack in &plan.packs {
-        let shared = match pack.shared {
-            0 => String::new(),
-            n => format!(", {} of it shared with packs above", bytes(n)),
-        };
-        ui.status(&format!("{}: {}{shared}.", pack.title, bytes(pack.size)));
-    }
-    for program in &plan.programs {
-        let trust = if program.trusted { "with" } else { "without" };
-        ui.status(&format!(
-            "{}: {}, {trust} the trust root.",
-            program.name,
-            bytes(program.size)
-        ));
-    }
-    let (total, free) = (bytes(plan.total()), bytes(plan.free));
-    let there = bytes(plan.there);
-    let fits = if plan.fits() { "it fits" } else { "it does not fit" };
-    let smallest = smallest_stick(plan.total());
-    let stick = smallest.map_or_else(String::new, |gb| format!("; a stick of {gb} GB holds it"));
-    ui.status(&format!(
-        "{total} in all, {there} of it there already, {free} free: {fits}{stick}."
-    ));
-}
-
-/// The smallest stick that holds `size`: sellers count in powers of ten, and file systems take a little.
-fn smallest_stick(size: u64) -> Option<u64> {
-    SOLD_GB.into_iter().find(|gb| size <= gb * 1_000_000_000 / 100 * 97)
-}
-
-fn document(plan: &Plan, laid: Option<Laid>) -> Value {
-    let packs = plan
-        .packs
-        .iter()
-        .map(|p| json!({ "title": p.title, "size": p.size, "shared": p.shared }));
-    let programs = plan
-        .programs
-        .iter()
-        .map(|p| json!({ "name": p.name, "size": p.size, "trusted": p.trusted }));
-    json!({
-        "packs": packs.collect::<Vec<_>>(), "installers": programs.collect::<Vec<_>>(),
-        "to_write": plan.to_write, "there": plan.there, "free": plan.free, "fits": plan.fits(),
-        "smallest_stick_gb": smallest_stick(plan.total()),
-        "copied": laid.map(|l| l.copied), "kept": laid.map(|l| l.kept),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{part_size, smallest_stick};
+    use super::part_size;
 
     #[test]
     fn part_sizes_are_written_as_people_do_and_fit_fat32() {
@@ -198,10 +147,5 @@ mod tests {
         for bad in ["", "0", "M", "-1", "5G", "1T", "1.5G", "99999999999999999999G"] {
             assert!(part_size(bad).is_err(), "{bad}");
         }
-        assert_eq!(
-            (smallest_stick(3_800_000_000), smallest_stick(3_900_000_000)),
-            (Some(4), Some(8))
-        );
-        assert_eq!(smallest_stick(1 << 50), None);
     }
 }

@@ -14,7 +14,7 @@ pub use chain::{Chain, ChainError, LayOutError};
 pub use find::{FindError, Found, Others, PackRef, PackRefError, all, one};
 pub(crate) use parcel::name_of;
 pub use parcel::{Parcel, Trust};
-pub(crate) use parts::{Parts, PartsError};
+pub(crate) use parts::{Parts, PartsError, cut};
 pub use place::PlaceError;
 pub(crate) use place::{Claim, Pending, io_error, io_exit, make_dir, sync_dir, write_small};
 pub use refused::{Mismatch, Refused};

@@ -6,8 +6,10 @@ use std::{
 };
 
 use kojibox_packs::{
+    index::Index,
     names,
     source::{BlobSource, ReadSeekSend, Section, SourceError},
+    write::{PartCutter, PartError},
 };
 
 /// A blob's parts, as they lie in a source.
@@ -72,6 +74,28 @@ fn size_of(source: &dyn BlobSource, name: &str) -> Result<Option<u64>, PartsErro
         Ok(None) => Ok(None),
         Err(e) => Err(PartsError::Source(path, e)),
     }
+}
+
+/// Names and sizes of the parts of a blob, none larger than `limit`, cut at frame borders.
+pub(crate) fn cut(blob: &str, index: &Index, limit: u64) -> Result<Vec<(String, u64)>, PartError> {
+    let mut cutter = PartCutter::new(limit);
+    let seek_table = index.blob_size() - index.frames_size();
+    let mut sizes: Vec<u64> = Vec::new();
+    for len in index.frames().iter().map(|f| f.comp_len).chain([seek_table]) {
+        match (cutter.place(len)?, sizes.last_mut()) {
+            (None, Some(last)) => *last += len,
+            _ => sizes.push(len),
+        }
+    }
+    let single = sizes.len() == 1;
+    let name = |number| {
+        if single {
+            blob.to_owned()
+        } else {
+            names::part(blob, number)
+        }
+    };
+    Ok((1..).map(name).zip(sizes).collect())
 }
 
 /// All parts of a blob as one stream.

@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kojibox_packs::{index::Index, manifest::Component, names, read::read_index, write::PartCutter};
+use kojibox_packs::{manifest::Component, read::read_index};
 
 use super::{StickError, Wish, choose, installer, installer::Installer, readme};
 use crate::{
-    depot::{Chain, Parcel, io_error},
+    depot::{Chain, Parcel, cut, io_error},
     platform,
 };
 
@@ -191,7 +191,11 @@ fn blob(wish: &Wish, at: usize, parcel: &Parcel, component: &Component) -> Resul
     let there = parcel.parts(&component.blob)?.files;
     let layout = match wish.part_size {
         None => there.clone(),
-        Some(limit) => cut(&component.blob.name, &index, limit)?,
+        Some(limit) => cut(&component.blob.name, &index, limit).map_err(|source| StickError::Part {
+            blob: component.blob.name.clone(),
+            size: limit,
+            source,
+        })?,
     };
     let folder = wish.dir.join("blobs");
     let has = |(name, size): &(String, u64)| fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == *size);
@@ -203,31 +207,4 @@ fn blob(wish: &Wish, at: usize, parcel: &Parcel, component: &Component) -> Resul
         cut_anew: layout != there,
         layout,
     })
-}
-
-/// Names and sizes of the parts of a blob, none larger than `limit`, cut at frame borders.
-fn cut(blob: &str, index: &Index, limit: u64) -> Result<Vec<(String, u64)>, StickError> {
-    let mut cutter = PartCutter::new(limit);
-    let seek_table = index.blob_size() - index.frames_size();
-    let mut sizes: Vec<u64> = Vec::new();
-    for len in index.frames().iter().map(|f| f.comp_len).chain([seek_table]) {
-        let placed = cutter.place(len).map_err(|source| StickError::Part {
-            blob: blob.to_owned(),
-            size: limit,
-            source,
-        })?;
-        match (placed, sizes.last_mut()) {
-            (None, Some(last)) => *last += len,
-            _ => sizes.push(len),
-        }
-    }
-    let single = sizes.len() == 1;
-    let name = |number| {
-        if single {
-            blob.to_owned()
-        } else {
-            names::part(blob, number)
-        }
-    };
-    Ok((1..).map(name).zip(sizes).collect())
 }

@@ -48,6 +48,30 @@ fn a_build_over_a_damaged_depot_mends_it() {
     assert!(bench.files("depot") == whole);
 }
 
+/// What is there is taken over only if this publisher signed it and its bytes match; the outcome is the same.
+#[test]
+fn blobs_that_are_there_are_not_made_again() {
+    let bench = Bench::new();
+    let build = |depot: &str, more: &[&str]| {
+        bench
+            .build("work/stack.toml", depot, &[&["--json"], more].concat())
+            .ends(0)
+    };
+    let taken = |depot: &str, more: &[&str]| build(depot, more).json()["packs"][0]["blobs_taken"].as_u64().unwrap();
+    assert_eq!(taken("depot", &[]), 0);
+    let whole = bench.files("depot");
+    assert_eq!(taken("depot", &[]), 1);
+    assert!(bench.files("depot") == whole);
+    assert_eq!(taken("depot", &["--level", "3"]), 0, "made in another way");
+    assert_eq!(taken("depot", &["--level", "3"]), 1);
+    // Whoever signed the packs there is not this publisher any more.
+    fs::rename(bench.path("keys"), bench.path("old")).unwrap();
+    bench
+        .run(&["trust", "init", "--out", "keys", "--unsafe-no-password"])
+        .ends(0);
+    assert_eq!(taken("depot", &["--level", "3"]), 0);
+}
+
 /// Exactly the chain that an auditor is told: `ssh-keygen`, `sha256sum`, `zstd`, `tar`, nothing else.
 #[test]
 #[cfg(target_os = "linux")]
@@ -243,7 +267,7 @@ fn packs_with_services_carry_the_launcher_of_their_target() {
 #[cfg(unix)]
 fn ctrl_c_leaves_a_depot_without_litter() {
     let bench = Bench::new();
-    bench.write("work/dir/huge", noise(192 << 20));
+    bench.write("work/dir/huge", noise(8 << 20).repeat(12));
     let mut command = bench.command(&[
         "build",
         "work/stack.toml",

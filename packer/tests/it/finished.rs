@@ -14,6 +14,8 @@ fn remove(path: &Path) {
     fs::remove_file(path).unwrap();
 }
 
+type Damage = fn(&Path);
+
 #[test]
 fn each_kind_of_damage_has_its_verdict() {
     let bench = Bench::new();
@@ -22,7 +24,6 @@ fn each_kind_of_damage_has_its_verdict() {
     let verify = |trust: &[&str]| bench.run(&[&["verify", "depot"], trust].concat());
     let pinned: &[&str] = &["--trust", "keys/root.json"];
     verify(pinned).ends(0);
-    type Damage = fn(&Path);
     let cases: [(&str, &str, Damage, i32); 12] = [
         ("packs", ".kbx.json", flip, 20),
         ("packs", ".kbx.json", cut, 20),
@@ -106,13 +107,9 @@ fn the_readme_of_a_stick_tells_the_truth() {
         "{readme}"
     );
     let (_, commands) = readme.split_once("HOW TO CHECK EVERYTHING WITHOUT KOJIBOX").unwrap();
-    let script: String = commands
-        .lines()
-        .filter_map(|l| l.strip_prefix("    "))
-        .map(|l| format!("{l}\n"))
-        .collect();
+    let script: Vec<_> = commands.lines().filter_map(|l| l.strip_prefix("    ")).collect();
     fs::create_dir(bench.path("tmp")).unwrap();
-    let script = script.replace("/tmp/", "../tmp/");
+    let script = script.join("\n").replace("/tmp/", "../tmp/");
     let shell = Command::new("sh")
         .args(["-euc", &script])
         .current_dir(bench.path("stick"))

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use kojibox_console::{Exit, Outcome, Phase, Report, Ui};
 
-use super::{Args, sign, told::Told};
+use super::{
+    Args, sign,
+    told::{Summary, Told},
+};
 use crate::{
     assemble::{Issued, Job, Made, Order, Publisher},
     cache::Cache,
@@ -133,9 +136,9 @@ impl Build<'_> {
         if recorded && !self.args.locked {
             self.lock.save(&self.lock_path).map_err(SourceError::from)?;
         }
-        let (manifest, deduplicated) = (made.manifest().clone(), made.deduplicated());
+        let summary = Summary::of(&made);
         let published = made.publish(&self.args.depot, &self.publisher)?;
-        told.pack(&manifest, deduplicated, &published);
+        told.pack(&summary, &published);
         Ok(())
     }
 
@@ -174,6 +177,7 @@ impl Build<'_> {
         let order = Order {
             pack,
             issued: self.issued(pack)?,
+            publisher: &self.publisher.chain,
             launcher,
             effort: self.args.effort(),
             threads,

@@ -6,7 +6,24 @@ use kojibox_console::{Ui, bytes};
 use kojibox_packs::manifest::Manifest;
 use serde_json::{Value, json};
 
-use crate::assemble::Published;
+use crate::assemble::{Made, Published};
+
+/// What is told of a pack.
+pub(super) struct Summary {
+    manifest: Manifest,
+    stored_once: u64,
+    taken: usize,
+}
+
+impl Summary {
+    pub(super) fn of(made: &Made) -> Self {
+        Self {
+            manifest: made.manifest().clone(),
+            stored_once: made.deduplicated(),
+            taken: made.taken(),
+        }
+    }
+}
 
 /// What was built so far.
 pub(super) struct Told<'a> {
@@ -20,13 +37,17 @@ impl<'a> Told<'a> {
     }
 
     /// Tells of one pack that is in the depot now.
-    pub(super) fn pack(&mut self, manifest: &Manifest, deduplicated: u64, published: &Published) {
-        let m = manifest;
+    pub(super) fn pack(&mut self, summary: &Summary, published: &Published) {
+        let m = &summary.manifest;
         let size: u64 = m.components.iter().map(|c| c.blob.size + c.index.size).sum();
         let name = format!("{} {} for {}", m.pack, m.version, m.target);
         let mut text = format!("{name}: {} packed from {}", bytes(size), bytes(m.space.installed));
-        if deduplicated > 0 {
-            write!(text, ", {} stored once", bytes(deduplicated)).expect("a string takes every text");
+        if summary.stored_once > 0 {
+            write!(text, ", {} stored once", bytes(summary.stored_once)).expect("a string takes every text");
+        }
+        if summary.taken > 0 {
+            write!(text, ", {} of {} blobs were there", summary.taken, m.components.len())
+                .expect("a string takes every text");
         }
         self.ui.done(&format!("{text}."));
         for c in &m.components {
@@ -56,7 +77,7 @@ impl<'a> Told<'a> {
             "pack": m.pack, "version": m.version, "target": m.target, "sequence": m.sequence,
             "manifest": published.manifest, "digest": published.digest,
             "signatures": published.signatures, "threshold": published.threshold, "replaced": published.replaced,
-            "packed_size": size, "installed_size": m.space.installed, "stored_once": deduplicated,
+            "packed_size": size, "installed_size": m.space.installed, "stored_once": summary.stored_once, "blobs_taken": summary.taken,
             "components": m.components.iter().map(|c| json!({
                 "id": c.id, "version": c.version, "target": c.target, "blob": c.blob.name, "packed_size": c.blob.size,
                 "installed_size": c.installed_size, "tree_sha256": c.tree_sha256, "runtime": c.runtime,
