@@ -7,7 +7,7 @@ use kojibox_console::OutputArgs;
 
 /// Starts, watches and stops the services of an installed tree
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true)]
+#[command(version = crate::version::version(), disable_help_subcommand = true)]
 pub struct Args {
     /// The installed tree; default: `KOJIBOX_ROOT`, then where this program is
     #[arg(long, global = true, value_name = "DIR")]
@@ -73,6 +73,15 @@ pub(crate) enum Command {
     },
     /// Look for what could keep services from running; exit 40 if something does
     Doctor,
+    /// Install the newest launcher of a source; services go on running. Exit 50 if there is none
+    SelfUpdate {
+        /// A depot directory (a stick) or a `.kpack` file
+        #[arg(long, value_name = "DIR|FILE")]
+        source: PathBuf,
+        /// Only look; exit 10 if there is a newer one
+        #[arg(long)]
+        check: bool,
+    },
     /// Check that this program works where it is
     SelfCheck,
     /// Serve an installed tree (started by the other commands)

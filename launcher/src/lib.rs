@@ -5,6 +5,8 @@ mod commands;
 mod front_door;
 mod place;
 mod session;
+mod update;
+mod version;
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 

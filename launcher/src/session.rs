@@ -12,7 +12,7 @@ use kojibox_supervisor::{
     machine::State,
 };
 
-use crate::{Outside, place::Place};
+use crate::{Outside, place::Place, version::version};
 
 /// What a daemon is started with.
 pub(crate) fn settings(place: &Place, outside: &Outside) -> Settings {
@@ -22,7 +22,7 @@ pub(crate) fn settings(place: &Place, outside: &Outside) -> Settings {
     Settings {
         root: place.root.clone(),
         exe: place.exe.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: version().to_owned(),
         environment: outside.environment.iter().filter_map(text).collect::<BTreeMap<_, _>>(),
         clock: Clock::new(outside.now),
     }

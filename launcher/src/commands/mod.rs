@@ -6,6 +6,7 @@ mod env;
 mod logs;
 mod roles;
 mod secrets;
+mod self_update;
 mod status;
 mod up;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(args: Args, outside: &Outside, ui: &Ui) -> Outcome {
         Command::Ports => status::ports(&place, outside, ui),
         Command::Secrets { command } => secrets::run(&place, &command, ui),
         Command::Doctor => doctor::run(&place, outside, ui),
+        Command::SelfUpdate { source, check } => self_update::run(&place, outside, &source, check, ui),
         Command::Daemon => roles::daemon(&place, outside),
         Command::Shim | Command::SelfCheck => Ok(Exit::Done),
     }

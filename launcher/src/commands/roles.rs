@@ -10,7 +10,7 @@ use kojibox_supervisor::{Clock, daemon, shim};
 use serde::Serialize;
 
 use super::status::stack;
-use crate::{Outside, place::Place, session};
+use crate::{Outside, place::Place, session, version::version};
 
 /// Serves the tree until everything is down.
 pub(crate) fn daemon(place: &Place, outside: &Outside) -> Outcome {
@@ -44,7 +44,7 @@ pub(crate) fn self_check(program: &Path, root: Option<&Path>, outside: &Outside,
         None => None,
     };
     let checked = Checked {
-        version: env!("CARGO_PKG_VERSION"),
+        version: version(),
         program: program.to_owned(),
         services,
     };

@@ -132,7 +132,7 @@ impl Client {
             match Self::find(&settings.root)? {
                 Some(client) if client.hello.generation == current => return Ok(client),
                 Some(client) => client.leave(&settings.root)?,
-                None => match start(settings)? {
+                None => match start(settings, BIRTH)? {
                     Birth::Failed { causes } => return Err(ClientError::Failed(Causes::of(causes))),
                     Birth::Ready { .. } => {}
                     // Another one is just starting, or just ending.
@@ -141,6 +141,22 @@ impl Client {
             }
         }
         Err(ClientError::Late(BIRTH))
+    }
+
+    /// Starts a daemon, which must serve within `patience`; one that does not is ended.
+    pub fn start(settings: &Settings, patience: Duration) -> Result<Self, ClientError> {
+        match start(settings, patience)? {
+            Birth::Ready { .. } => Self::find(&settings.root)?.ok_or(ClientError::Odd),
+            Birth::Busy { .. } => Err(ClientError::Odd),
+            Birth::Failed { causes } => Err(ClientError::Failed(Causes::of(causes))),
+        }
+    }
+
+    /// Ends this daemon for good, if it still is who answered. Its shims stay.
+    pub fn kill(&self) {
+        if let Some(process) = &self.process {
+            drop(platform::signal(process.pid, &process.token, "KILL"));
+        }
     }
 
     /// Who it is.
@@ -210,7 +226,7 @@ pub fn has_traces(root: &Path) -> bool {
     instance::traced(&run).is_ok_and(|services| !services.is_empty())
 }
 
-fn start(settings: &Settings) -> Result<Birth, ClientError> {
+fn start(settings: &Settings, patience: Duration) -> Result<Birth, ClientError> {
     let failed = |source| ClientError::Start {
         exe: settings.exe.clone(),
         source,
@@ -226,9 +242,19 @@ fn start(settings: &Settings) -> Result<Birth, ClientError> {
     command.stderr(daemon::complaints(&layout).map_or(Stdio::null(), Stdio::from));
     platform::detach(&mut command);
     let mut child = command.spawn().map_err(failed)?;
-    let said = child.stdout.take().map(|stdout| Lines::new(stdout).next::<Birth>());
-    if let Some(Ok(Some(birth))) = said {
-        return Ok(birth);
+    let (tell, said) = channel();
+    let stdout = child.stdout.take();
+    drop(thread::spawn(move || {
+        tell.send(stdout.map(|stdout| Lines::new(stdout).next::<Birth>()))
+    }));
+    match said.recv_timeout(patience) {
+        Ok(Some(Ok(Some(birth)))) => return Ok(birth),
+        Ok(_) => {}
+        Err(_) => {
+            drop(child.kill());
+            drop(child.wait());
+            return Err(ClientError::Late(patience));
+        }
     }
     // It is not ours to wait for unless it has ended, which it must have.
     drop(child.wait());

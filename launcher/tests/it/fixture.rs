@@ -70,6 +70,8 @@ pub(crate) struct Root {
     /// What the pack declares beside its services.
     pub(crate) extra: BTreeMap<String, Value>,
     pub(crate) files: BTreeMap<String, String>,
+    /// Version of the launcher that is installed in the tree, if any.
+    pub(crate) launcher: Option<String>,
     generation: u64,
 }
 
@@ -87,11 +89,13 @@ impl Root {
         fs::create_dir_all(path.join("state")).expect("it is empty");
         let install = json!({ "schema": "kojibox.install/1", "id": random(), "created": "2026-01-01T00:00:00Z" });
         write(&path.join("state/install.json"), &install);
+        fs::write(path.join("state/journal"), "").expect("it is empty");
         Self {
             _dir: dir,
             path,
             extra: BTreeMap::new(),
             files: BTreeMap::new(),
+            launcher: None,
             generation: 0,
         }
     }
@@ -102,10 +106,11 @@ impl Root {
 
     /// Makes the next generation and names it in the pointer.
     pub(crate) fn install(&mut self, version: &str, services: &[Value]) {
-        let components = [
+        let mut components = vec![
             self.component("app", version, &BTreeMap::new()),
             self.component("_pack", version, &self.files),
         ];
+        components.extend(self.launcher.as_ref().map(|own| self.install_launcher(own)));
         let offered = [
             &components[..],
             &[self.component("not-selected", version, &BTreeMap::new())],
@@ -122,8 +127,8 @@ impl Root {
             "schema": "kojibox.generation/1", "id": id, "created": "2026-01-01T00:00:00Z", "txid": format!("t{id}"),
             "packs": [{ "name": "test", "version": version, "target": "any", "sequence": id, "digest": digest, "root16": "0123456789abcdef" }],
             "components": components.iter().map(|c| json!({
-                "id": c["id"], "pack": "test", "version": version, "tree_sha256": c["tree_sha256"],
-                "dir": format!("{}-{version}-{}", c["id"].as_str().expect("text"), &c["tree_sha256"].as_str().expect("text")[..16]),
+                "id": c["id"], "pack": "test", "version": c["version"], "tree_sha256": c["tree_sha256"],
+                "dir": dir_of(c),
                 "index_sha256": c["tree_sha256"],
             })).collect::<Vec<_>>(),
             "start": true,
@@ -136,6 +141,20 @@ impl Root {
     pub(crate) fn point_to(&self, id: u64) {
         let pointer = json!({ "schema": "kojibox.pointer/1", "current": id, "previous": null, "confirmed": true, "txid": format!("t{id}") });
         write(&self.layout().pointer(), &pointer);
+    }
+
+    /// Puts the program under test into the tree, with its front door.
+    fn install_launcher(&self, version: &str) -> Value {
+        let component = self.component("kojibox-launcher", version, &BTreeMap::new());
+        let dir = dir_of(&component);
+        let program = env!("CARGO_BIN_EXE_kojibox");
+        for place in [
+            self.layout().components().join(dir).join("kojibox"),
+            self.path.join("kojibox"),
+        ] {
+            fs::copy(program, place).expect("components are writable");
+        }
+        component
     }
 
     /// Makes the tree of a component.
@@ -163,7 +182,9 @@ impl Root {
 
     /// The program with these arguments, in an environment that is not ours.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kojibox"));
+        // A tree with a launcher of its own is entered by its front door.
+        let door = self.launcher.as_ref().map(|_| self.path.join("kojibox"));
+        let mut command = Command::new(door.unwrap_or_else(|| env!("CARGO_BIN_EXE_kojibox").into()));
         command.arg("--root").arg(&self.path).args(arguments);
         command.env_remove("KOJIBOX_ROOT").stdin(Stdio::null());
         command
@@ -311,6 +332,13 @@ fn manifest(version: &str, components: &[Value], services: &[Value], extra: &BTr
     all.as_object_mut().expect("an object").extend(extra.clone());
     let manifest: Manifest = serde_json::from_value(all).expect("the declarations of a test are valid");
     manifest.to_canonical_json()
+}
+
+/// Name of a component's tree.
+fn dir_of(component: &Value) -> String {
+    let text = |key: &str| component[key].as_str().expect("it is text").to_owned();
+    let tree: Digest = text("tree_sha256").parse().expect("a digest");
+    Layout::component_dir_name(&text("id"), &text("version"), &tree)
 }
 
 fn write(path: &Path, value: &Value) {

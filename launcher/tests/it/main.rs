@@ -14,5 +14,7 @@ mod data;
 mod fixture;
 mod helper;
 mod logs;
+mod publisher;
 mod start;
 mod stop;
+mod update;

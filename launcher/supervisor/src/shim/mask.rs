@@ -95,6 +95,10 @@ mod tests {
         assert_eq!(mask.open_end(b"token=secretv"), 7);
         assert_eq!(mask.open_end(b"token=secretvalue"), 0);
         assert_eq!(mask.open_end(b"nothing here"), 0);
-        assert_eq!(mask.open_end(b"the end s"), 0, "a chance letter does not hold a line back");
+        assert_eq!(
+            mask.open_end(b"the end s"),
+            0,
+            "a chance letter does not hold a line back"
+        );
     }
 }

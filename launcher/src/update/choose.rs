@@ -1,0 +1,244 @@
+//! Owns the verdict over the packs of a source, and which launcher among the good ones is the newest.
+//!
+//! Nothing of a manifest is read before enough keys of a pinned publisher signed it. What is older than what this tree
+//! has seen, was withdrawn, or lacks a countersignature that a pinned root demands, is refused.
+
+use std::{str::FromStr as _, sync::Arc};
+
+use kojibox_packs::{
+    Target,
+    manifest::{Component, Kind, Manifest},
+    source::{BlobSource, Section},
+};
+use kojibox_signing::{Document as _, KeyId, Keyring, Namespace, Signed, UtcTime, Verified};
+use kojibox_state::{
+    InstallRoot,
+    records::{Floors, LAUNCHER},
+};
+use semver::Version;
+
+use super::{
+    UpdateError,
+    trust::{Documents, Publisher},
+};
+
+/// A detached signature longer than this is something else.
+const SIGNATURE_MAX: u64 = 16 << 10;
+
+/// A newer launcher, vouched for.
+pub(crate) struct Offer {
+    pub(crate) component: Component,
+    pub(super) manifest: Verified<Manifest>,
+    pub(super) source: Arc<dyn BlobSource>,
+    pub(super) root16: String,
+    pub(super) root_version: u64,
+    pub(super) approved_by: Vec<KeyId>,
+    /// Publishers whose chains went on.
+    pub(super) new_roots: Vec<(String, Documents)>,
+}
+
+/// The newest launcher above version `from`; `None` if there is none.
+pub(super) fn newest(
+    root: &InstallRoot,
+    source: Arc<dyn BlobSource>,
+    publishers: &[Publisher],
+    from: &str,
+    ours: &str,
+) -> Result<Option<Offer>, UpdateError> {
+    let floors = root.floors()?;
+    let mut best: Option<(Version, Judged)> = None;
+    let (mut seen, mut trusted) = (0_usize, 0_usize);
+    for file in source.manifests()? {
+        seen += 1;
+        let Some(judged) = judge(source.as_ref(), &file, publishers)? else {
+            continue;
+        };
+        trusted += 1;
+        let Some(version) = wanted(&judged.manifest, from) else {
+            continue;
+        };
+        check_floors(&judged, &publishers[judged.publisher], floors.as_ref())?;
+        check_reader(&judged, ours)?;
+        let rank = |j: &Judged| j.manifest.sequence;
+        let better = best
+            .as_ref()
+            .is_none_or(|(v, j)| (v, rank(j)) < (&version, rank(&judged)));
+        if better {
+            best = Some((version, judged));
+        }
+    }
+    if seen > 0 && trusted == 0 {
+        return Err(UpdateError::NobodyTrusted(source.describe()));
+    }
+    let Some((_, judged)) = best else { return Ok(None) };
+    let approved_by = approvals(source.as_ref(), &judged, publishers)?;
+    let publisher = &publishers[judged.publisher];
+    Ok(launcher_of(&judged.manifest).cloned().map(|component| Offer {
+        component,
+        root16: publisher.root16.clone(),
+        root_version: publisher.root.version(),
+        approved_by,
+        new_roots: publishers
+            .iter()
+            .map(|p| (p.root16.clone(), p.new_documents.clone()))
+            .collect(),
+        manifest: judged.manifest,
+        source,
+    }))
+}
+
+/// A verified manifest and who vouched for it.
+struct Judged {
+    file: String,
+    manifest: Verified<Manifest>,
+    publisher: usize,
+}
+
+/// Verifies a manifest under the publisher whose key its signatures name; `None` if that is nobody's here.
+fn judge(source: &dyn BlobSource, file: &str, publishers: &[Publisher]) -> Result<Option<Judged>, UpdateError> {
+    let signatures = signatures(source, file, false)?;
+    let names_key = |ring: &Keyring| {
+        let named = |id: &KeyId| {
+            signatures
+                .iter()
+                .any(|(n, _)| n.ends_with(&format!(".{}.sshsig", id.short())))
+        };
+        ring.keys().any(|(id, _)| named(id))
+    };
+    let Some(publisher) = publishers.iter().position(|p| names_key(&p.root.pack_ring())) else {
+        return Ok(None);
+    };
+    let Some(bytes) = source.read_small(&Section::Packs, file, Manifest::MAX_BYTES as u64)? else {
+        return Ok(None);
+    };
+    let ring = publishers[publisher].root.pack_ring();
+    let manifest = attached(bytes, signatures)
+        .verify(&ring, Namespace::Pack)
+        .map_err(refused(file))?;
+    Ok(Some(Judged {
+        file: file.to_owned(),
+        manifest,
+        publisher,
+    }))
+}
+
+fn refused(
+    file: &str,
+) -> impl FnOnce(kojibox_signing::VerifyError<<Manifest as kojibox_signing::Document>::Error>) -> UpdateError {
+    let file = file.to_owned();
+    move |source| UpdateError::Manifest {
+        file,
+        source: Box::new(source),
+    }
+}
+
+fn attached(bytes: Vec<u8>, signatures: Vec<(String, Vec<u8>)>) -> Signed<Manifest> {
+    signatures
+        .into_iter()
+        .fold(Signed::new(bytes), |signed, (_, s)| signed.attach(s))
+}
+
+fn signatures(source: &dyn BlobSource, file: &str, approvals: bool) -> Result<Vec<(String, Vec<u8>)>, UpdateError> {
+    let mut found = Vec::new();
+    for name in source.signatures(file)? {
+        if name.ends_with(".approval.sshsig") != approvals {
+            continue;
+        }
+        if let Some(bytes) = source.read_small(&Section::Packs, &name, SIGNATURE_MAX)? {
+            found.push((name, bytes));
+        }
+    }
+    Ok(found)
+}
+
+/// Countersignatures of every pinned root that demands them.
+fn approvals(source: &dyn BlobSource, judged: &Judged, publishers: &[Publisher]) -> Result<Vec<KeyId>, UpdateError> {
+    let mut keys = Vec::new();
+    for ring in publishers.iter().filter_map(|site| site.root.approval_ring()) {
+        let files = signatures(source, &judged.file, true)?;
+        let verified = attached(judged.manifest.bytes().to_vec(), files)
+            .verify(&ring, Namespace::Approval)
+            .map_err(refused(&judged.file))?;
+        keys.extend(verified.keys());
+    }
+    Ok(keys)
+}
+
+fn launcher_of(manifest: &Manifest) -> Option<&Component> {
+    manifest.components.iter().find(|c| c.id == LAUNCHER)
+}
+
+/// The version of the launcher in a full pack for this machine, if it is above `from`.
+fn wanted(manifest: &Manifest, from: &str) -> Option<Version> {
+    let host = Target::host().to_string();
+    let fits = |target: &str| target == host || target == "any";
+    if manifest.kind != Kind::Full || !fits(&manifest.target) {
+        return None;
+    }
+    let component = launcher_of(manifest).filter(|c| fits(&c.target))?;
+    let version = Version::parse(&component.version).ok()?;
+    let newer = Version::parse(from).is_ok_and(|from| version > from);
+    newer.then_some(version)
+}
+
+/// Refuses replays: what was withdrawn, replaced, is older than what was seen, or was stale before signed times.
+fn check_floors(judged: &Judged, publisher: &Publisher, floors: Option<&Floors>) -> Result<(), UpdateError> {
+    let Some(floors) = floors else { return Ok(()) };
+    let (manifest, digest) = (&judged.manifest, judged.manifest.digest());
+    let refuse = |why: String| {
+        Err(UpdateError::Floor {
+            pack: manifest.pack.clone(),
+            version: manifest.version.clone(),
+            why,
+        })
+    };
+    let at = UtcTime::from_str(&floors.not_before).ok();
+    if at.as_ref().is_some_and(|at| publisher.root.expires() < *at) {
+        return Err(UpdateError::StaleRoot {
+            root16: publisher.root16.clone(),
+            expires: publisher.root.expires().to_string(),
+            at: floors.not_before.clone(),
+        });
+    }
+    let expires = manifest.expires.as_deref().and_then(|e| UtcTime::from_str(e).ok());
+    if let (Some(expires), Some(at)) = (&expires, &at)
+        && expires < at
+    {
+        return refuse(format!(
+            "it expired at {expires}, signed documents prove that it is at least {at}"
+        ));
+    }
+    if floors.revoked.contains(&digest) {
+        return refuse(format!("its publisher withdrew it (manifest sha256 `{digest}`)"));
+    }
+    let Some(floor) = floors.packs.get(&format!("{}/{}", publisher.root16, manifest.pack)) else {
+        return Ok(());
+    };
+    if manifest.sequence < floor.sequence.max(floor.min_sequence) {
+        return refuse(format!(
+            "its sequence is {}, this tree has already seen {}",
+            manifest.sequence, floor.sequence
+        ));
+    }
+    let known = floor
+        .digests
+        .get(&manifest.target)
+        .filter(|_| manifest.sequence == floor.sequence);
+    match known {
+        Some(known) if *known != digest => refuse(format!(
+            "it has the sequence of an installed one, but other content: manifest sha256 is `{digest}`, known is `{known}`"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_reader(judged: &Judged, ours: &str) -> Result<(), UpdateError> {
+    let version = |text: &str| Version::parse(text).ok();
+    if version(&judged.manifest.min_installer) <= version(ours) {
+        return Ok(());
+    }
+    Err(UpdateError::TooNew {
+        file: judged.file.clone(),
+        wanted: judged.manifest.min_installer.clone(),
+    })
+}

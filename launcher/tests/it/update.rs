@@ -1,0 +1,237 @@
+//! Self-update: a launcher out of a signed pack takes over, or the old one comes back; services never notice.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Output};
+
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{Root, free_port, lives, script, server, text},
+    publisher::{Publisher, pretender, program},
+};
+
+/// A tree with a launcher of its own, two running services, and a publisher it trusts.
+struct Scene {
+    root: Root,
+    publisher: Publisher,
+    pids: Vec<Option<u32>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut root = Root::empty();
+        root.launcher = Some(env!("CARGO_PKG_VERSION").to_owned());
+        root.install(
+            "1.0.0",
+            &[server("web", free_port()), script("plain", "exec sleep 1000")],
+        );
+        let publisher = Publisher::new(10);
+        publisher.pin(&root);
+        root.ok(&["up"]);
+        let pids = pids(&root);
+        assert!(pids.iter().all(Option::is_some));
+        Self { root, publisher, pids }
+    }
+
+    fn update(&self, more: &[&str]) -> Output {
+        let depot = self.publisher.depot();
+        let front_door = std::process::Command::new(self.root.path.join("kojibox"))
+            .args(["self-update", "--source", depot.to_str().unwrap()])
+            .args(more)
+            .env_remove("KOJIBOX_ROOT")
+            .output();
+        front_door.expect("the front door opens")
+    }
+
+    /// The update ends with `code`; gives what was said to people.
+    fn ends(&self, code: i32, more: &[&str]) -> String {
+        let output = self.update(more);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    }
+
+    fn pointer(&self) -> Value {
+        serde_json::from_str(&self.root.read("state/current.json")).unwrap()
+    }
+
+    /// Program of the running daemon.
+    fn daemon_program(&self) -> String {
+        let daemon = self.root.daemon().expect("it runs");
+        fs::read_link(format!("/proc/{daemon}/exe"))
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Nothing is left to recover, and no service was touched.
+    fn is_calm(&self) {
+        assert_eq!(pids(&self.root), self.pids, "a service was touched");
+        assert!(self.pids.iter().flatten().all(|pid| lives(*pid)));
+        assert_eq!(self.root.read("state/journal"), "");
+        let staging = self.root.path.join("staging");
+        let left: Vec<_> = fs::read_dir(staging)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn pids(root: &Root) -> Vec<Option<u32>> {
+    root.status().services.iter().map(|s| s.pid).collect()
+}
+
+#[test]
+fn a_newer_launcher_takes_over_and_services_go_on() {
+    let scene = Scene::new();
+    assert!(scene.ends(50, &[]).contains("is the newest there is"));
+    scene.publisher.release("0.1.7", program("0.1.7"));
+    assert!(scene.ends(10, &["--check"]).contains("0.1.7 is available"));
+    scene.is_calm();
+    assert!(
+        scene.daemon_program().contains("kojibox-launcher-0.1.0-"),
+        "{}",
+        scene.daemon_program()
+    );
+
+    let said = scene.ends(0, &[]);
+    assert!(
+        said.contains("Launcher 0.1.7 replaced 0.1.0; 2 running services were taken over"),
+        "{said}"
+    );
+    scene.is_calm();
+    assert!(
+        scene.daemon_program().contains("kojibox-launcher-0.1.7-"),
+        "{}",
+        scene.daemon_program()
+    );
+    let pointer = scene.pointer();
+    assert_eq!(
+        (&pointer["current"], &pointer["previous"], &pointer["confirmed"]),
+        (&json!(2), &json!(1), &json!(true))
+    );
+
+    let door = scene.root.path.join("kojibox");
+    let version = std::process::Command::new(&door).arg("--version").output().unwrap();
+    assert_eq!(text(&version.stdout).trim(), "kojibox 0.1.7", "the front door is fresh");
+    let tree = fs::read_dir(scene.root.path.join("components")).unwrap().flatten();
+    let tree = tree
+        .map(|e| e.path())
+        .find(|p| p.to_str().unwrap().contains("launcher-0.1.7"))
+        .unwrap();
+    let mode = fs::metadata(tree.join("kojibox")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o555, "it is never changed again");
+    let receipts = fs::read_dir(scene.root.path.join("state/receipts")).unwrap().count();
+    assert_eq!(receipts, 1);
+    assert!(scene.ends(50, &[]).contains("0.1.7"));
+    scene.root.ok(&["restart", "plain"]);
+}
+
+#[test]
+fn what_is_damaged_or_signed_by_a_stranger_is_refused() {
+    let scene = Scene::new();
+    let (manifest, blob) = scene.publisher.release("0.1.7", program("0.1.7"));
+    flip(&blob, 1_000_000);
+    let said = scene.ends(21, &[]);
+    assert!(said.contains("0.1.0 stays active"), "{said}");
+    scene.is_calm();
+    assert_eq!(scene.pointer()["current"], 1);
+    assert!(!scene.root.path.join("generations/2").exists());
+
+    flip(&blob, 1_000_000);
+    flip(&manifest, 300);
+    scene.ends(20, &[]);
+    flip(&manifest, 300);
+    scene.ends(10, &["--check"]);
+
+    let stranger = Publisher::new(50);
+    stranger.release("0.1.9", program("0.1.9"));
+    let scene = Scene {
+        publisher: stranger,
+        ..scene
+    };
+    let said = scene.ends(20, &[]);
+    assert!(said.contains("signed by a publisher that this tree trusts"), "{said}");
+    scene.is_calm();
+}
+
+#[test]
+fn a_launcher_that_does_not_work_here_leaves_nothing_and_is_remembered() {
+    let scene = Scene::new();
+    scene
+        .publisher
+        .release("2.0.0", b"#!/bin/sh\necho 'wrong system' >&2\nexit 7\n".to_vec());
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("does not work in its place") && said.contains("wrong system"),
+        "{said}"
+    );
+    scene.is_calm();
+    assert_eq!(scene.pointer()["current"], 1);
+    assert!(!scene.root.path.join("generations/2").exists());
+    let trees = fs::read_dir(scene.root.path.join("components")).unwrap().flatten();
+    assert!(
+        !trees
+            .into_iter()
+            .any(|e| text(e.file_name().as_encoded_bytes()).contains("launcher-2.0.0"))
+    );
+    let said = scene.ends(40, &[]);
+    assert!(said.contains("was refused before"), "{said}");
+
+    scene.publisher.release("2.0.1", pretender("9.9.9", "exit 1"));
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("it says that it is version 9.9.9"),
+        "a signed name is not enough: {said}"
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_take_over_gives_the_pointer_back() {
+    for trouble in [
+        "echo broken >&2; exit 1",
+        "echo '{\"v\":1,\"ready\":{\"pid\":1}}'; exec sleep 1000 >/dev/null",
+    ] {
+        let scene = Scene::new();
+        scene.publisher.release("2.0.0", pretender("2.0.0", trouble));
+        let said = scene.ends(40, &[]);
+        assert!(
+            said.contains("did not take over") && said.contains("the pointer is back"),
+            "{said}"
+        );
+        scene.is_calm();
+        assert_eq!(
+            (&scene.pointer()["current"], &scene.pointer()["confirmed"]),
+            (&json!(1), &json!(true))
+        );
+        assert!(scene.root.path.join("generations/2/bad.json").exists());
+        assert!(
+            scene.daemon_program().contains("kojibox-launcher-0.1.0-"),
+            "the old daemon serves again"
+        );
+        assert!(scene.ends(40, &[]).contains("was refused before"));
+        scene.publisher.release("2.1.0", program("2.1.0"));
+        scene.ends(0, &[]);
+        scene.is_calm();
+    }
+}
+
+#[test]
+fn an_interrupted_update_is_told_and_left_to_the_installer() {
+    let scene = Scene::new();
+    scene.publisher.release("0.1.7", program("0.1.7"));
+    fs::write(scene.root.path.join("state/journal"), "kbxj1 half a line").unwrap();
+    let said = scene.ends(41, &[]);
+    assert!(said.contains("kojibox-installer recover"), "{said}");
+    fs::write(scene.root.path.join("state/journal"), "").unwrap();
+    scene.is_calm();
+}
+
+fn flip(file: &std::path::Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
