@@ -3,8 +3,8 @@
 //! This is the only place that looks at the terminal and at `NO_COLOR`.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
     io::{self, IsTerminal as _, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use serde::Serialize;
