@@ -434,7 +434,7 @@ macro_rules! matrix {
 
             #[test]
             fn power_cut_at_every_mutation() {
-                cut_everywhere(Op::$op, 6);
+                cut_everywhere(Op::$op, 4);
             }
         })+
     };

@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod publisher;
 #[cfg(test)]
 mod reference;

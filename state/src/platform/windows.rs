@@ -71,12 +71,6 @@ impl Handle {
         Ok(full)
     }
 
-    fn options(&self) -> OpenOptions {
-        let mut options = OpenOptions::new();
-        options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-        options
-    }
-
     fn checked(&self, path: &RootPath, options: &OpenOptions) -> io::Result<File> {
         let full = self.at(path)?;
         let file = patiently(|| options.open(&full))?;
@@ -88,7 +82,7 @@ impl Handle {
     }
 
     pub(crate) fn open_read(&self, path: &RootPath) -> io::Result<File> {
-        self.checked(path, self.options().read(true))
+        self.checked(path, options().read(true))
     }
 
     pub(crate) fn stat(&self, path: &RootPath) -> io::Result<Stat> {
@@ -131,15 +125,15 @@ impl Handle {
 
     pub(crate) fn create_file(&self, path: &RootPath) -> io::Result<File> {
         let full = self.at(path)?;
-        self.options().write(true).create_new(true).open(full)
+        options().write(true).create_new(true).open(full)
     }
 
     pub(crate) fn append(&self, path: &RootPath, bytes: &[u8]) -> io::Result<()> {
-        self.checked(path, self.options().append(true))?.write_all(bytes)
+        self.checked(path, options().append(true))?.write_all(bytes)
     }
 
     pub(crate) fn truncate(&self, path: &RootPath, len: u64) -> io::Result<()> {
-        self.checked(path, self.options().write(true))?.set_len(len)
+        self.checked(path, options().write(true))?.set_len(len)
     }
 
     pub(crate) fn set_mode(&self, path: &RootPath, mode: FileMode) -> io::Result<()> {
@@ -218,7 +212,7 @@ impl Handle {
         if std::fs::symlink_metadata(&full)?.permissions().readonly() {
             return Ok(());
         }
-        self.checked(path, self.options().write(true))?.sync_all()
+        self.checked(path, options().write(true))?.sync_all()
     }
 
     pub(crate) fn sync_dir(&self, path: &RootPath) -> io::Result<()> {
@@ -251,6 +245,13 @@ impl Handle {
         }
         Ok(())
     }
+}
+
+/// Opens what the name is, not what a reparse point leads to.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    options
 }
 
 fn is_reparse(meta: &std::fs::Metadata) -> bool {
@@ -331,7 +332,7 @@ pub(crate) fn finish_file(file: File, mode: FileMode) -> io::Result<()> {
 
 /// Opens or makes the lock file `state/lock`; never through a reparse point.
 pub(crate) fn open_lock(root: &Handle, path: &RootPath) -> io::Result<File> {
-    root.checked(path, root.options().read(true).write(true).create(true).truncate(false))
+    root.checked(path, options().read(true).write(true).create(true).truncate(false))
 }
 
 /// Makes the directory of a new root and what is missing above it.

@@ -1,6 +1,6 @@
 //! Owns what is made of several mutations: write-sync-publish, whole directories, copies; all against the trait.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 
 use kojibox_signing::{Digest, Hasher};
 
@@ -42,14 +42,22 @@ pub(crate) fn beside(path: &RootPath) -> RootPath {
 
 /// Makes `path` and what is missing above it; true if `path` was made now. Names are not durable yet.
 pub fn create_dirs(store: &dyn Store, path: &RootPath) -> Result<bool, StoreError> {
-    if path.is_root() || store.root().stat(path)?.is_some_and(|s| s.kind == Kind::Dir) {
+    if path.is_root() || is_dir(store, path)? {
         return Ok(false);
     }
     if let Some(parent) = path.parent() {
         create_dirs(store, &parent)?;
     }
-    store.create_dir(path)?;
-    Ok(true)
+    match store.create_dir(path) {
+        Ok(()) => Ok(true),
+        // Another process that makes the same root was quicker; the lock comes after this.
+        Err(error) if error.kind() == Some(ErrorKind::AlreadyExists) && is_dir(store, path)? => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_dir(store: &dyn Store, path: &RootPath) -> Result<bool, StoreError> {
+    Ok(store.root().stat(path)?.is_some_and(|s| s.kind == Kind::Dir))
 }
 
 /// Removes `path` and everything below it, links not followed; true if there was anything. For our own trees only.

@@ -1,0 +1,65 @@
+//! The real program, ended at every named crash point of an update with services, and run again.
+
+use std::collections::BTreeSet;
+
+use kojibox_state::CrashPoint;
+
+use crate::publisher::{Machine, Publisher, Release, text};
+
+/// The points an update passes, with what is active when it ends there.
+const UPDATE: &[(CrashPoint, &str)] = &[
+    (CrashPoint::Begun, "1.0.0"),
+    (CrashPoint::TreeStaged, "1.0.0"),
+    (CrashPoint::Durable, "1.0.0"),
+    (CrashPoint::Publishing, "1.0.0"),
+    (CrashPoint::Published, "1.0.0"),
+    (CrashPoint::Staged, "1.0.0"),
+    (CrashPoint::Stopped, "1.0.0"),
+    (CrashPoint::Committed, "2.0.0"),
+    (CrashPoint::Confirmed, "2.0.0"),
+    (CrashPoint::Done, "2.0.0"),
+    (CrashPoint::Receipted, "2.0.0"),
+];
+
+#[test]
+fn an_update_that_is_ended_anywhere_is_reported_recovered_and_finished() {
+    let publisher = Publisher::new();
+    publisher.release(&Release::stack("1.0.0"));
+    let machines: Vec<Machine> = UPDATE.iter().map(|_| Machine::new()).collect();
+    for machine in &machines {
+        machine.install(&publisher, &[]).expect(0, &[]);
+    }
+    publisher.release(&Release::stack("2.0.0"));
+    let depot = publisher.depot();
+    for ((point, active), machine) in UPDATE.iter().zip(&machines) {
+        let root = machine.root();
+        let update = ["update", "--yes", "--source", text(&depot), "--root", text(&root)];
+        let ended = machine
+            .command(&update)
+            .env("KOJIBOX_CRASH_AT", point.name())
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), None, "`{point}`: it ends as killed: {ended:?}");
+        let status = machine.status();
+        assert_eq!(status["state"], "recovery-needed", "`{point}`");
+        assert_eq!(status["packs"][0]["version"], *active, "`{point}`");
+        machine.on_root(&["recover"]).expect(0, &[]);
+        assert_eq!(machine.status()["state"], "active", "`{point}`");
+        machine.on_root(&["verify"]).expect(0, &["all is what was signed"]);
+        let code = if *active == "1.0.0" { 0 } else { 50 };
+        machine.on_root(&update[..4]).expect(code, &[]);
+        assert_eq!(machine.status()["packs"][0]["version"], "2.0.0", "`{point}`");
+    }
+}
+
+#[test]
+fn every_point_has_a_row_in_the_normative_text() {
+    let text = include_str!("../../../state/TRANSACTIONS.md");
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows: BTreeSet<&str> = rows.collect();
+    for point in CrashPoint::ALL {
+        assert!(rows.contains(point.name()), "`{point}` has no row in TRANSACTIONS.md");
+    }
+}
