@@ -1,6 +1,9 @@
 //! Owns `up` and `restart`: start, and stay until everything that was wanted serves or cannot.
 
+use std::time::Duration;
+
 use kojibox_console::{Exit, Outcome, Report, Ui};
+use kojibox_state::{InstallRoot, LockedRoot, lock::Holder};
 use kojibox_supervisor::api::{Request, ServiceStatus, Status};
 
 use crate::{
@@ -60,7 +63,7 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
     if heard.interrupts > 0 {
         return Err(Report::new(Exit::Cancelled, "the start was cancelled").state(now(&heard.status)));
     }
-    answer(&heard, services, ui)
+    answer(place, outside, &heard, services, ui)
 }
 
 fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item = &'a ServiceStatus> {
@@ -70,7 +73,7 @@ fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item 
         .filter(|s| services.is_empty() || services.contains(&s.name))
 }
 
-fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
+fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
     if ui.is_json() {
         ui.json(&heard.status);
     }
@@ -81,6 +84,9 @@ fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
         .filter(|s| !s.is_up())
         .collect();
     if missing.is_empty() && !heard.ended {
+        if services.is_empty() {
+            confirm(place, outside, ui);
+        }
         return Ok(Exit::Done);
     }
     if missing.is_empty() {
@@ -104,6 +110,27 @@ fn answer(heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
         Some(fix) => report.hint(fix),
         None => report,
     })
+}
+
+/// All services serve: a generation whose transaction was stopped before its gate had passed has now passed it.
+///
+/// While an installer holds the root this is its business, not ours.
+fn confirm(place: &Place, outside: &Outside, ui: &Ui) {
+    let open = InstallRoot::open(&place.root).and_then(|r| Ok((r.pointer()?, r.recovery_needed()?)));
+    if !matches!(open, Ok((Some(pointer), false)) if !pointer.confirmed) {
+        return;
+    }
+    let holder = Holder {
+        pid: std::process::id(),
+        command: "kojibox up".to_owned(),
+        started: (outside.now)().strftime("%H:%M:%S").to_string(),
+    };
+    let confirmed = LockedRoot::open(&place.root, &holder, Duration::ZERO).and_then(|locked| locked.confirm());
+    match confirmed {
+        Ok(true) => ui.status("The active generation is confirmed: all of its services serve."),
+        Ok(false) => {}
+        Err(error) => ui.detail(&format!("The active generation could not be confirmed: {error}.")),
+    }
 }
 
 fn names(names: &[String]) -> String {

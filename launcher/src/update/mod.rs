@@ -10,7 +10,9 @@
 mod choose;
 mod error;
 mod pipeline;
+mod records;
 mod refused;
+mod stage;
 mod swap;
 mod transaction;
 mod tree;

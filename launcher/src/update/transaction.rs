@@ -6,24 +6,17 @@
 //!
 //! Source: state/TRANSACTIONS.md.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use kojibox_packs::{
-    Unwatched,
-    index::Index,
-    read::{ExtractOptions, extract, read_index},
-};
+use kojibox_packs::{index::Index, read::read_index};
 use kojibox_signing::{Digest, Verified};
 use kojibox_state::{
     BadMark, CrashPoint, InstallRoot, LockedRoot, RootPath, Store,
     doc::{self, Versioned as _},
-    journal::{Begin, Found, Journal, Names, Record, TxKind},
-    layout::{Layout, place},
-    receipts::{self, Receipt, ReceiptBytes, ReceiptPack, ReceiptVerdict, TxOutcome},
-    records::{ComponentRecord, Floors, GenerationRecord, LAUNCHER, Pointer},
+    journal::{Begin, Found, Journal, Names, Record},
+    layout::place,
+    receipts::{self, Receipt, TxOutcome},
+    records::{ComponentRecord, GenerationRecord, LAUNCHER, Pointer},
     store::{FileMode, compose, unless_absent},
     trust,
 };
@@ -31,14 +24,13 @@ use kojibox_state::{
 use super::{
     Setting, UpdateError,
     choose::Offer,
-    pipeline::{self, Fetch},
+    records::{component, draft, floors},
     refused,
     swap::{Swap, SwapError},
-    tree::Rest,
 };
 
 /// The program in the launcher's tree.
-const PROGRAM: &str = if std::env::consts::EXE_SUFFIX.is_empty() {
+pub(super) const PROGRAM: &str = if std::env::consts::EXE_SUFFIX.is_empty() {
     "kojibox"
 } else {
     "kojibox.exe"
@@ -82,26 +74,26 @@ pub(super) fn run(
     }
 }
 
-fn unreadable(offer: &Offer, source: kojibox_packs::read::ReadError) -> UpdateError {
+pub(super) fn unreadable(offer: &Offer, source: kojibox_packs::read::ReadError) -> UpdateError {
     UpdateError::Read {
         version: offer.component.version.clone(),
         source: Box::new(source),
     }
 }
 
-struct Tx<'a> {
-    locked: &'a LockedRoot,
-    root: &'a InstallRoot,
-    store: &'a dyn Store,
-    journal: Journal<'a>,
-    begin: Begin,
-    offer: &'a Offer,
-    index: Arc<Verified<Index>>,
-    setting: &'a Setting<'a>,
-    component: ComponentRecord,
-    record: GenerationRecord,
+pub(super) struct Tx<'a> {
+    pub(super) locked: &'a LockedRoot,
+    pub(super) root: &'a InstallRoot,
+    pub(super) store: &'a dyn Store,
+    pub(super) journal: Journal<'a>,
+    pub(super) begin: Begin,
+    pub(super) offer: &'a Offer,
+    pub(super) index: Arc<Verified<Index>>,
+    pub(super) setting: &'a Setting<'a>,
+    pub(super) component: ComponentRecord,
+    pub(super) record: GenerationRecord,
     /// Digest of the program, as signed.
-    sha256: Digest,
+    pub(super) sha256: Digest,
 }
 
 impl<'a> Tx<'a> {
@@ -166,7 +158,7 @@ impl<'a> Tx<'a> {
         })
     }
 
-    fn staged(&self, what: &str) -> Result<RootPath, UpdateError> {
+    pub(super) fn staged(&self, what: &str) -> Result<RootPath, UpdateError> {
         Ok(place::staged(self.begin.txid()).join(what)?)
     }
 
@@ -177,121 +169,8 @@ impl<'a> Tx<'a> {
             .join(PROGRAM)
     }
 
-    fn is_fresh(&self) -> bool {
+    pub(super) fn is_fresh(&self) -> bool {
         !self.begin.fresh.components.is_empty()
-    }
-
-    /// Brings tree, index and record into staging.
-    fn stage(&self) -> Result<(), UpdateError> {
-        compose::create_dirs(self.store, &place::staged(self.begin.txid()))?;
-        if self.is_fresh() {
-            let top = self.staged("trees")?.join(&self.component.dir)?;
-            compose::create_dirs(self.store, &top)?;
-            self.stage_rest(&top)?;
-            self.stage_program(&top)?;
-            let indexes = self.staged("indexes")?;
-            compose::create_dirs(self.store, &indexes)?;
-            let name = place::index_name(&self.component.id, &self.component.tree_sha256);
-            self.write(&indexes.join(&name)?, self.index.bytes())?;
-            self.store.reach(CrashPoint::TreeStaged)?;
-        } else {
-            // It is there from before: it must still be what was signed.
-            self.compare(&place::component(&self.component.dir).join(PROGRAM)?)?;
-        }
-        let generation = self.staged("generation")?;
-        compose::create_dirs(self.store, &generation)?;
-        self.write(&generation.join("record.json")?, &self.record.to_bytes())
-    }
-
-    fn write(&self, path: &RootPath, bytes: &[u8]) -> Result<(), UpdateError> {
-        let mut file = self.store.create_file(path)?;
-        file.write(bytes)?;
-        Ok(file.finish(FileMode::ReadOnly)?)
-    }
-
-    /// Everything but the program, if there is anything.
-    fn stage_rest(&self, top: &RootPath) -> Result<(), UpdateError> {
-        if self.index.entries().iter().all(|e| e.path().as_str() == PROGRAM) {
-            return Ok(());
-        }
-        let mut sink = Rest {
-            store: self.store,
-            top,
-            program: PROGRAM,
-            open: None,
-        };
-        let (source, component) = (self.offer.source.as_ref(), &self.offer.component);
-        let (options, stop) = (ExtractOptions::default(), AtomicBool::new(false));
-        let done = extract(source, component, &self.index, &options, &mut sink, &Unwatched, &stop);
-        done.map(drop).map_err(|e| unreadable(self.offer, e))
-    }
-
-    /// The program, through the pipeline, and then through our own hands: what gets a place in the tree is hashed again.
-    fn stage_program(&self, top: &RootPath) -> Result<(), UpdateError> {
-        let incoming = self.staged("incoming")?;
-        compose::create_dirs(self.store, &incoming)?;
-        let incoming = incoming.join(PROGRAM)?;
-        let fetch = Fetch {
-            source: Arc::clone(&self.offer.source),
-            component: self.offer.component.clone(),
-            index: Arc::clone(&self.index),
-            program: PROGRAM,
-            sha256: self.sha256,
-        };
-        pipeline::place(fetch, self.setting.version, &incoming.below(self.root.path()))?;
-        let placed = top.join(PROGRAM)?;
-        compose::copy(self.store, &incoming, &placed, FileMode::Program)?;
-        self.compare(&placed)?;
-        compose::remove_tree(self.store, &self.staged("incoming")?)?;
-        Ok(())
-    }
-
-    fn compare(&self, program: &RootPath) -> Result<(), UpdateError> {
-        let got = compose::hash(self.root.dir(), program)?.map(|(digest, _)| digest);
-        if got == Some(self.sha256) {
-            return Ok(());
-        }
-        Err(UpdateError::Differs {
-            path: program.below(self.root.path()),
-            got: got.map_or("nothing".to_owned(), |d| d.to_string()),
-            expected: self.sha256.to_string(),
-        })
-    }
-
-    /// Durable first, then the final names, then the directories; STAGED is in the journal after it.
-    fn publish(&mut self) -> Result<(), UpdateError> {
-        self.store.sync_tree(&place::staged(self.begin.txid()))?;
-        self.store.reach(CrashPoint::Durable)?;
-        let fresh = self.begin.fresh.clone();
-        compose::create_dirs(self.store, &place::component_records())?;
-        for dir in &fresh.components {
-            self.clear(&place::component(dir), "dead")?;
-            self.store
-                .rename(&self.staged("trees")?.join(dir)?, &place::component(dir))?;
-            self.store.reach(CrashPoint::Publishing)?;
-        }
-        for name in &fresh.indexes {
-            let to = place::component_records().join(name)?;
-            self.clear(&to, "dead.idx")?;
-            self.store.rename(&self.staged("indexes")?.join(name)?, &to)?;
-        }
-        for dir in [place::components(), place::component_records()] {
-            self.store.sync_dir(&dir)?;
-        }
-        self.store
-            .rename(&self.staged("generation")?, &place::generation(self.record.id))?;
-        self.store.sync_dir(&place::generations())?;
-        self.store.reach(CrashPoint::Published)?;
-        self.journal.append(&Record::Staged)?;
-        Ok(self.store.reach(CrashPoint::Staged)?)
-    }
-
-    /// Moves what lies at a final name and belongs to no generation out of the way.
-    fn clear(&self, path: &RootPath, to: &str) -> Result<(), UpdateError> {
-        if self.root.dir().exists(path)? {
-            self.store.rename(path, &self.staged(to)?)?;
-        }
-        Ok(())
     }
 
     /// The new program checks itself in its final place.
@@ -471,73 +350,5 @@ fn half_done(error: UpdateError, undone: Result<(), UpdateError>) -> UpdateError
             why: kojibox_supervisor::diagnosis::chain(&why),
             source: Box::new(error),
         },
-    }
-}
-
-fn component(offer: &Offer, index: &Verified<Index>) -> ComponentRecord {
-    let component = &offer.component;
-    ComponentRecord {
-        id: component.id.clone(),
-        pack: offer.manifest.pack.clone(),
-        version: component.version.clone(),
-        tree_sha256: component.tree_sha256,
-        dir: Layout::component_dir_name(&component.id, &component.version, &component.tree_sha256),
-        index_sha256: index.digest(),
-        data_format: None,
-    }
-}
-
-fn draft(root: &InstallRoot, offer: &Offer, setting: &Setting<'_>, txid: String) -> Result<Receipt, UpdateError> {
-    let manifest = &offer.manifest;
-    let ids = |keys: &[kojibox_signing::KeyId]| keys.iter().map(ToString::to_string).collect();
-    let pack = ReceiptPack {
-        name: manifest.pack.clone(),
-        version: manifest.version.clone(),
-        target: manifest.target.clone(),
-        sequence: manifest.sequence,
-        digest: manifest.digest(),
-        sbom_sha256: manifest.sbom.sha256,
-        root16: offer.root16.clone(),
-        root_version: offer.root_version,
-        keys: ids(manifest.keys()),
-        approved_by: ids(&offer.approved_by),
-    };
-    let verdict = ReceiptVerdict {
-        check: "launcher".to_owned(),
-        outcome: "passed".to_owned(),
-        detail: format!(
-            "only component `{LAUNCHER}` {} of this pack was taken",
-            offer.component.version
-        ),
-    };
-    Ok(Receipt {
-        schema: Receipt::SCHEMA.to_owned(),
-        txid,
-        kind: TxKind::Update,
-        outcome: TxOutcome::Undone,
-        reason: None,
-        command: "kojibox self-update".to_owned(),
-        started: setting.now.to_owned(),
-        finished: String::new(),
-        from: root.pointer()?.map(|p| p.current),
-        to: None,
-        packs: vec![pack],
-        verdicts: vec![verdict],
-        bytes: ReceiptBytes {
-            read: offer.component.blob.size,
-            ..ReceiptBytes::default()
-        },
-        notes: Vec::new(),
-        previous: None,
-    })
-}
-
-/// The signed time and the withdrawals of the manifest count; its sequence does not: the pack itself is not installed.
-fn floors(offer: &Offer) -> Floors {
-    Floors {
-        schema: Floors::SCHEMA.to_owned(),
-        not_before: offer.manifest.issued.clone(),
-        packs: [].into(),
-        revoked: offer.manifest.revokes.iter().copied().collect(),
     }
 }

@@ -52,6 +52,20 @@ fn programs_get_the_documents_they_rely_on() {
 }
 
 #[test]
+fn the_first_full_start_confirms_a_generation_whose_gate_was_interrupted() {
+    let root = Root::new(&[script("a", "exec sleep 1000"), script("b", "exec sleep 1000")]);
+    let pointer = || -> Value { serde_json::from_str(&root.read("state/current.json")).unwrap() };
+    let open = root
+        .read("state/current.json")
+        .replace("\"confirmed\": true", "\"confirmed\": false");
+    fs::write(root.path.join("state/current.json"), open).unwrap();
+    root.ok(&["up", "a"]);
+    assert_eq!(pointer()["confirmed"], false, "one service is not the gate");
+    root.ok(&["up"]);
+    assert_eq!(pointer()["confirmed"], true);
+}
+
+#[test]
 fn exec_runs_with_the_local_path_and_ends_as_its_command_ends() {
     let root = Root::new(&[script("a", "exec sleep 1")]);
     let tree = fs::read_dir(root.path.join("components"))

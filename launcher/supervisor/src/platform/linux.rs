@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{self as rx, Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
-use super::{Listening, Owner, unix::named};
+use super::{Listening, Owner, signals::named};
 use crate::machine::Status;
 
 /// Keeps the processes of one service: starts them, sees them end, signals them.

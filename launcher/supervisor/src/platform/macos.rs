@@ -20,7 +20,7 @@ use std::{
 
 use rustix::process::{self as rx, Pid, Signal, WaitId, WaitIdOptions};
 
-use super::{Listening, unix::named};
+use super::{Listening, signals::named};
 use crate::machine::Status;
 
 /// Keeps the processes of one service: starts them, sees them end, signals them.

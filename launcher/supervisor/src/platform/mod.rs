@@ -8,6 +8,8 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;

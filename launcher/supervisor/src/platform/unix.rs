@@ -17,7 +17,7 @@ use std::{
 
 use kojibox_packs::manifest::{Span, Stop, StopStep};
 use kojibox_signing::Digest;
-use rustix::{io::FdFlags, process::Signal};
+use rustix::io::FdFlags;
 
 /// A connection between two of our processes.
 pub(crate) type Stream = UnixStream;
@@ -264,27 +264,4 @@ pub fn close_inherited() {
 /// Path of the program that `name` means: a relative name without a separator is looked up by the system.
 pub(crate) fn program_name(name: &str) -> PathBuf {
     PathBuf::from(name)
-}
-
-/// Signals by name, as stop recipes write them.
-pub(crate) fn named(signal: &str) -> io::Result<Signal> {
-    Ok(match signal.strip_prefix("SIG").unwrap_or(signal) {
-        "HUP" => Signal::HUP,
-        "INT" => Signal::INT,
-        "QUIT" => Signal::QUIT,
-        "TERM" => Signal::TERM,
-        "KILL" => Signal::KILL,
-        "USR1" => Signal::USR1,
-        "USR2" => Signal::USR2,
-        "ABRT" => Signal::ABORT,
-        "ALRM" => Signal::ALARM,
-        "CONT" => Signal::CONT,
-        "WINCH" => Signal::WINCH,
-        _ => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("`{signal}` is not a signal name such as `TERM` or `INT`"),
-            ));
-        }
-    })
 }
