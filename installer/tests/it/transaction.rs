@@ -416,6 +416,25 @@ fn prune_keeps_the_active_and_the_previous_generation() {
     check_finished(&machine.root, Some(1), "after all");
 }
 
+#[cfg(unix)]
+#[test]
+fn prune_leaves_a_generation_that_a_program_runs_from() {
+    let machine = Machine::new();
+    let sleep = fs::read("/bin/sleep").unwrap();
+    let pack = machine
+        .stick
+        .pack(1, &[Tree::new("app", "1.0.0").file("bin/sleep", 0o755, sleep)]);
+    machine.install(&pack).unwrap();
+    let program = machine.installed("app", "bin/sleep");
+    let mut child = std::process::Command::new(program).arg("60").spawn().unwrap();
+    machine.install(&machine.release(2)).unwrap();
+    let while_running = machine.prune(1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((while_running.in_use, while_running.generations), (vec![1], vec![]));
+    assert_eq!(machine.prune(1).generations, [1]);
+}
+
 #[test]
 fn prune_also_removes_what_an_interrupted_attempt_left() {
     let machine = Machine::having(&[1]);
