@@ -27,7 +27,7 @@ impl Programs {
         let dir = profile_dir()?;
         let release = dir.file_name().is_some_and(|name| name == "release");
         let programs = Self { dir };
-        programs.build(&PACKAGES, release)?;
+        programs.build(&[], release)?;
         Self::at(programs.dir)
     }
 
@@ -46,11 +46,15 @@ impl Programs {
         Ok(Self { dir: profile_dir()? })
     }
 
-    /// Lets cargo bring the programs of `packages` up to date.
+    /// Lets cargo bring the programs of `packages` up to date; none means the whole workspace, which needs nothing
+    /// compiled anew after its tests were built.
     pub fn build(&self, packages: &[&str], release: bool) -> Outcome {
         let target = self.dir.parent().unwrap_or(&self.dir);
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
         command.args(["build", "--quiet", "--bins", "--target-dir"]).arg(target);
+        if packages.is_empty() {
+            command.arg("--workspace");
+        }
         command.args(packages.iter().flat_map(|package| ["--package", package]));
         command.current_dir(workspace());
         if release {
