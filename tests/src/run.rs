@@ -33,7 +33,7 @@ pub struct Run {
     errors: usize,
     timeout: Duration,
     stdin: Vec<u8>,
-    signal: Option<(Duration, &'static str)>,
+    signals: Vec<(Duration, &'static str)>,
 }
 
 /// A command that ended as expected.
@@ -64,7 +64,7 @@ impl Run {
             errors: 1,
             timeout: Duration::from_mins(2),
             stdin: Vec::new(),
-            signal: None,
+            signals: Vec::new(),
         }
     }
 
@@ -140,9 +140,9 @@ impl Run {
         self
     }
 
-    /// Gets `signal` (a name without `SIG`) after `delay`, unless it has ended.
+    /// Gets `signal` (a name without `SIG`) after `delay` from its start, unless it has ended; repeat in order of time.
     pub fn signal_after(mut self, delay: Duration, signal: &'static str) -> Self {
-        self.signal = Some((delay, signal));
+        self.signals.push((delay, signal));
         self
     }
 
@@ -273,12 +273,12 @@ impl Run {
 
     /// None: it had to be killed.
     fn wait(&self, child: &mut Child, started: Instant) -> Option<i32> {
-        let mut signal = self.signal;
+        let mut signals = self.signals.iter().peekable();
         loop {
             if let Ok(Some(status)) = child.try_wait() {
                 return Some(platform::code(status));
             }
-            if let Some((_, name)) = signal.take_if(|(delay, _)| started.elapsed() >= *delay) {
+            if let Some((_, name)) = signals.next_if(|(delay, _)| started.elapsed() >= *delay) {
                 drop(platform::signal_group(child, name));
             }
             if started.elapsed() > self.timeout {

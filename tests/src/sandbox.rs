@@ -129,7 +129,7 @@ impl Sandbox {
 
     /// A run of any program, as the sandbox's user, with a bare environment.
     pub fn run(&self, program: impl Into<PathBuf>) -> Run {
-        let mut run = Run::new(program.into(), self.work(), self.dir.clone());
+        let mut run = Run::new(program.into(), self.work(), self.dir.join("tmp"));
         if self.network == Network::Nothing {
             run.prefix = isolation(self.user.is_some());
         }
@@ -144,7 +144,7 @@ impl Sandbox {
 
     /// A run of the packer as the person who runs the tests, with their environment: mirrors, proxies, caches.
     pub fn builder(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
-        let mut run = Run::new(self.bin("kojibox-packer"), self.work(), self.dir.clone()).args(args);
+        let mut run = Run::new(self.bin("kojibox-packer"), self.work(), self.dir.join("tmp")).args(args);
         run.env = std::env::vars_os().collect();
         run
     }

@@ -78,26 +78,28 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The installed launcher knows how to update itself.
-    pub(super) fn can_self_update(&self) -> Outcome<bool> {
-        let (code, _) = self.launcher(["self-update", "--help"]).any()?;
-        Ok(code == 0)
-    }
-
     /// The launcher replaces itself; the guest book goes on running.
     pub(super) fn self_update(&self, story: &Story<'_>) -> Outcome {
         story.chapter("The launcher updates itself");
-        let before = self.service_pid()?;
+        let (version, process) = (self.launcher_version()?, self.service_pid()?);
         let run = self
             .launcher(["self-update", "--source"])
             .arg(self.sandbox.path("depot"));
         story.run(self.sandbox.dir(), run)?;
-        let after = self.service_pid()?;
-        ensure(before == after, || {
-            format!("the guest book was restarted: process {before} became {after}")
+        let (newer, still) = (self.launcher_version()?, self.service_pid()?);
+        ensure(newer != version, || format!("the launcher is still {version}"))?;
+        ensure(still == process, || {
+            format!("the guest book was restarted: process {process} became {still}")
         })?;
-        story.found(&format!("The guest book was not touched: process {after} went on."));
+        story.found(&format!(
+            "{version} became {newer}; the guest book was not touched: process {still} went on."
+        ));
         self.guest_book()?.expect_notes(&BOTH)
+    }
+
+    /// What the launcher behind the front door says of itself.
+    fn launcher_version(&self) -> Outcome<String> {
+        Ok(self.launcher(["--version"]).answer()?.stdout.trim().to_owned())
     }
 
     /// The broken release verifies, installs, and does not become ready: the machine goes back by itself.

@@ -1,9 +1,6 @@
 //! Owns the publisher's side of the demo: keys, releases, the stick.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use crate::{
     Failure, Outcome, Sandbox, Story, ensure,
@@ -51,7 +48,7 @@ pub(super) fn make_keys(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
 pub(super) fn release(story: &Story<'_>, sandbox: &Sandbox, release: Release) -> Outcome {
     story.chapter(release.title());
     let stack = demo_stack(sandbox, release.number())?;
-    build(story, sandbox, &stack, None)
+    build(story, sandbox, &stack)
 }
 
 /// Mark in a launcher's bytes before its version, which `build` reads.
@@ -69,7 +66,7 @@ pub(super) fn release_launcher(story: &Story<'_>, sandbox: &Sandbox) -> Outcome 
         &format!("tools/kojibox{}", std::env::consts::EXE_SUFFIX),
     )?;
     raise_version(&launcher)?;
-    build(story, sandbox, &stack, Some(sandbox.path("tools")))
+    build(story, sandbox, &stack)
 }
 
 /// Counts the last digit of the version in the launcher's mark up by one.
@@ -90,7 +87,7 @@ fn raise_version(launcher: &Path) -> Outcome {
     fs::write(launcher, bytes).map_err(doing())
 }
 
-fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &Path, tools: Option<PathBuf>) -> Outcome {
+fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &Path) -> Outcome {
     let mut run = sandbox.packer(["build"]).arg(stack).args(["--target", &host_target()]);
     run = run
         .arg("--key")
@@ -98,7 +95,9 @@ fn build(story: &Story<'_>, sandbox: &Sandbox, stack: &Path, tools: Option<PathB
         .arg("--trust")
         .arg(sandbox.path("keys/root.json"));
     run = run.arg("--depot").arg(sandbox.path("depot"));
-    if let Some(tools) = tools {
+    // Once there is a newer launcher, every release carries it.
+    let tools = sandbox.path("tools");
+    if tools.is_dir() {
         run = run.arg("--tools").arg(tools);
     }
     story.run(sandbox.dir(), run)?;
