@@ -36,7 +36,7 @@ pub enum AssembleError {
         source: RuntimeError,
     },
     /// The blob could not be written.
-    #[error("could not write the blob of component `{component}`")]
+    #[error("could not pack component `{component}`")]
     Blob {
         /// Component id.
         component: String,
@@ -134,8 +134,8 @@ impl From<AssembleError> for Report {
             _ if exit == Exit::NoSpace => Some("free space on the depot's volume, or name another depot"),
             _ => None,
         };
-        let report =
-            Self::new(exit, error).state("no manifest was written; running the same command again finishes the job");
+        let report = Self::new(exit, error)
+            .state("packs whose manifest is in the depot are whole; running the same command again finishes the job");
         match hint {
             Some(hint) => report.hint(hint),
             None => report,
