@@ -73,10 +73,8 @@ impl Keeper {
     pub(crate) fn keep(&self) {
         let first = self.lock().started.first().copied().and_then(pid_of);
         if let Some(first) = first {
-            drop(rx::waitid(
-                WaitId::Pid(first),
-                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-            ));
+            // Whatever it says, the loop below looks for itself.
+            let _ = rx::waitid(WaitId::Pid(first), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         }
         loop {
             let mut inner = self.lock();
@@ -87,7 +85,7 @@ impl Keeper {
             }
             if inner.ended.len() == inner.started.len() && inner.started.iter().all(|pid| group(*pid).is_empty()) {
                 for pid in inner.started.drain(..).filter_map(pid_of) {
-                    drop(rx::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
+                    let _ = rx::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
                 }
                 inner.empty = true;
             }
@@ -146,7 +144,7 @@ impl Keeper {
     pub(crate) fn signal_all(&self, hard: bool) {
         let signal = if hard { Signal::KILL } else { Signal::TERM };
         for pid in self.lock().started.iter().copied().filter_map(pid_of) {
-            drop(rx::kill_process_group(pid, signal));
+            let _ = rx::kill_process_group(pid, signal);
         }
     }
 

@@ -44,6 +44,7 @@ pub use windows::{close_inherited, replace_process};
 pub(crate) use windows_group::{Keeper, boot_id, leftovers, listener, signal, start_token, tree};
 
 /// Who listens on a port.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is asked so far"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listening {
     /// Nobody.
