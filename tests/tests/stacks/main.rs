@@ -2,7 +2,7 @@
 //!
 //!   cargo test --release --package kojibox-tests --features real-stacks --test stacks
 //!
-//! Outside: builds the packs for three systems through npm and pip, verifies them, and writes FAT32 images as sticks,
+//! First the commands that README.md shows. Outside: builds the packs for three systems through npm and pip, verifies them, and writes FAT32 images as sticks,
 //! mounted read-only by FUSE. Inside, as a user who is not root and in a network namespace that holds nothing but its own
 //! loopback: install, up, 10,000 rows, HTTP, update, a release that does not become ready, rollback, a moved root,
 //! verify, damage, uninstall. Ends with a table of sizes and times beside `tar | zstd`.
@@ -13,6 +13,7 @@
 mod inside;
 mod measure;
 mod outside;
+mod readme;
 mod stick;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     kojibox_console::finish(&ui, |ui| {
         let story = Story::new(ui);
         let told = match cli.part {
-            None => outside::tell(&story),
+            None => readme::tell(&story).and_then(|()| outside::tell(&story)),
             Some(Part::Inside { place }) => inside::tell(&story, &place),
         };
         told.map_err(|failure| Report::new(Exit::Unexpected, failure))?;

@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome<()> {
         packs.push(sources::resolve(ui, &args.stack, &definition, &target)?);
     }
     let publisher = sign::publisher(args, ui)?;
-    let launchers: Vec<_> = packs.iter().map(|pack| launcher(args, pack)).collect::<Outcome<_>>()?;
+    let launchers = launchers(args, &packs)?;
     let lock_path = Lock::path_for(&args.stack);
     let mut build = Build {
         args,
@@ -60,21 +60,27 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome<()> {
     Ok(())
 }
 
-/// The launcher that `pack` carries: packs with services need one.
-fn launcher(args: &Args, pack: &ResolvedPack) -> Outcome<Option<PathBuf>> {
-    if args.without_launcher || pack.services.is_empty() {
-        return Ok(None);
-    }
-    let hint = "name a folder that has it with `--tools DIR`, or pass `--without-launcher`";
-    let fail = |error| Report::new(Exit::Usage, error).hint(hint);
-    let dir = match &args.tools {
+/// The launcher of each pack; packs with services need one.
+fn launchers(args: &Args, packs: &[ResolvedPack]) -> Outcome<Vec<Option<PathBuf>>> {
+    let tools = Tools::new(match &args.tools {
         Some(dir) => dir.clone(),
         None => own_folder()?,
+    });
+    let find = |pack: &ResolvedPack| match args.without_launcher || pack.services.is_empty() {
+        true => Ok(None),
+        false => tools.find(Program::Launcher, pack.target).map(Some),
     };
-    Tools::new(dir)
-        .find(Program::Launcher, pack.target)
-        .map(Some)
-        .map_err(fail)
+    let found = packs.iter().map(find).collect::<Result<_, _>>();
+    found.map_err(|error| {
+        let possible = packs.iter().filter(|pack| find(pack).is_ok());
+        let fewer: String = possible.map(|pack| format!(" --target {}", pack.target)).collect();
+        let fewer = match fewer.as_str() {
+            "" => String::new(),
+            some => format!("build without it: `{}`, ", some.trim_start()),
+        };
+        let hint = format!("{fewer}name a folder that has it with `--tools DIR`, or pass `--without-launcher`");
+        Report::new(Exit::Usage, error).hint(hint)
+    })
 }
 
 /// The folder of this program.
