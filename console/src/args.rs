@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct OutputArgs {
     /// Say nothing but errors and the answer itself
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Output", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more; repeat for details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Output", action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Show no progress bars; plain lines instead
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub no_progress: bool,
     /// When to use colour (`NO_COLOR` is honoured)
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = "Output", value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
 }
 

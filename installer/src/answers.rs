@@ -7,7 +7,9 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -153,10 +155,13 @@ impl AnswersFile {
             path: path.to_owned(),
             source,
         };
-        if fs::metadata(path).map_err(wrap)?.len() > MAX_BYTES {
+        let mut text = String::new();
+        let file = File::open(path).map_err(wrap)?;
+        // The size that a device or a pipe tells is no bound.
+        if file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(wrap)? as u64 > MAX_BYTES {
             return Err(AnswersError::TooLarge { path: path.to_owned() });
         }
-        Self::parse(path, fs::read_to_string(path).map_err(wrap)?)
+        Self::parse(path, text)
     }
 
     /// Reads answers from `text`; `path` is for messages.

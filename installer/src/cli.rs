@@ -25,7 +25,7 @@ pub struct Cli {
     #[command(flatten)]
     output: OutputArgs,
     /// Print one JSON document on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// Print the version; with `--json` also the hash of this program without appended trust
     #[arg(short = 'V', long)]

@@ -26,3 +26,10 @@ mod wizard;
 mod world;
 
 pub use cli::Cli;
+
+/// The door of the fuzz target: the saved form of a well-formed answers file.
+#[cfg(fuzzing)]
+pub fn fuzzed_answers(text: String) -> Option<String> {
+    let file = answers::AnswersFile::parse(std::path::Path::new("fuzzed"), text).ok()?;
+    Some(file.answers.to_toml())
+}

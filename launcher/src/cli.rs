@@ -13,7 +13,7 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
     /// Answer with one JSON document on stdout (one object per line for streams)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,

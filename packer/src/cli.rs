@@ -16,7 +16,7 @@ pub struct Cli {
     #[command(flatten)]
     output: OutputArgs,
     /// Print one JSON document on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     #[command(subcommand)]
     command: Command,

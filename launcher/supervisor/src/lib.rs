@@ -25,4 +25,6 @@ pub use clock::{Clock, Steady, show};
 pub use files::FileError;
 pub use fill::FillError;
 pub use platform::{close_inherited, replace_process};
+#[cfg(fuzzing)]
+pub use probe::fuzzed;
 pub use wire::WireError;

@@ -23,7 +23,8 @@ mod source;
 mod steps;
 
 use std::{
-    fs,
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -138,11 +139,13 @@ impl Definition {
 }
 
 fn add_file(files: &mut Files, path: &Path) -> Result<usize, String> {
-    let size = fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > MAX_BYTES {
-        return Err(format!("the file has {size} bytes, at most {MAX_BYTES} are read"));
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    // The size that a device or a pipe tells is no bound.
+    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+    if read.map_err(|e| e.to_string())? as u64 > MAX_BYTES {
+        return Err(format!("the file has more than {MAX_BYTES} bytes"));
     }
-    let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
     Ok(files.add(PathBuf::from(path), text))
 }
 

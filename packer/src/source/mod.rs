@@ -41,6 +41,8 @@ pub(crate) use apply::glob;
 pub use error::SourceError;
 use error::failed;
 pub use prepare::{PreparedTree, prepare};
+#[cfg(fuzzing)]
+pub use unpack::fuzzed;
 
 /// What fetching may use of the person's machine.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,9 @@ use std::{
 use kojibox_packs::manifest::Check;
 use tokio::{io::AsyncReadExt as _, net::TcpStream, process::Command};
 
+#[cfg(fuzzing)]
+pub use protocol::fuzzed;
+
 use crate::{
     fill::{FillError, Filler, Place},
     instance::MARKER,

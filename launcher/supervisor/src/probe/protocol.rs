@@ -129,6 +129,15 @@ fn fastcgi(said: &[u8]) -> Answer {
     }
 }
 
+/// The door of the fuzz target: what every protocol makes of the same bytes.
+#[cfg(fuzzing)]
+pub fn fuzzed(said: &[u8]) {
+    let said = &said[..said.len().min(2 * ENOUGH)];
+    for understand in [postgres, mysql, redis, smtp, fastcgi] {
+        understand(said);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Answer, FASTCGI, POSTGRES, fastcgi, mysql, postgres, redis, smtp};

@@ -77,6 +77,13 @@ pub(crate) fn keep(file: &mut File, name: &str, scratch: &Path) -> Result<Tree, 
     Ok(unpacker.tree)
 }
 
+/// The door of the fuzz target: unpacks `file` and returns the paths of the tree.
+#[cfg(fuzzing)]
+pub fn fuzzed(file: &mut File, scratch: &Path) -> Result<Vec<String>, SourceError> {
+    let tree = unpack(file, "fuzzed", scratch)?;
+    Ok(tree.iter().map(|(path, _)| path.clone()).collect())
+}
+
 /// What `file` is; it stands at its start afterwards.
 fn kind_of(file: &mut File) -> io::Result<Kind> {
     let head = head_of(&mut *file, 512)?;
