@@ -192,10 +192,11 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Programs of this place that still run; there must be none once everything was stopped.
+    /// Programs of this place that still run, but for this one; there must be none once everything was stopped.
     pub fn survivors(&self) -> Vec<String> {
         let all = platform::processes_below(&self.dir);
         all.into_iter()
+            .filter(|(id, _)| *id != std::process::id())
             .map(|(id, program)| format!("{id} {}", program.display()))
             .collect()
     }

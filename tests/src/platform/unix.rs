@@ -118,11 +118,16 @@ pub(crate) fn code(status: ExitStatus) -> i32 {
 
 /// Processes whose program stands below `dir`: their ids and programs.
 pub(crate) fn processes_below(dir: &Path) -> Vec<(u32, PathBuf)> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
+    let all = match fs::read_dir("/proc") {
+        Ok(entries) => {
+            let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+            ids.filter_map(|id| Some((id, fs::read_link(format!("/proc/{id}/exe")).ok()?)))
+                .collect()
+        }
+        // macOS: `comm` is the whole path of the program there.
+        Err(_) => super::listed(Command::new("ps").args(["-axo", "pid=,comm="])),
     };
-    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter_map(|id| Some((id, fs::read_link(format!("/proc/{id}/exe")).ok()?)))
+    all.into_iter()
         .filter(|(_, program)| program.starts_with(dir))
         .collect()
 }

@@ -88,9 +88,13 @@ pub(crate) fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(-1)
 }
 
-/// Not known here.
-pub(crate) fn processes_below(_dir: &Path) -> Vec<(u32, PathBuf)> {
-    Vec::new()
+/// Processes whose program stands below `dir`: their ids and programs.
+pub(crate) fn processes_below(dir: &Path) -> Vec<(u32, PathBuf)> {
+    let script = "Get-Process | Where-Object Path | ForEach-Object { \"$($_.Id) $($_.Path)\" }";
+    let all = super::listed(Command::new("powershell").args(["-NoProfile", "-NonInteractive", "-Command", script]));
+    all.into_iter()
+        .filter(|(_, program)| program.starts_with(dir))
+        .collect()
 }
 
 /// Ends the process `id` at once.
