@@ -10,7 +10,10 @@ use kojibox_console::{Exit, Outcome, OutputArgs, Report, Ui, finish};
 use serde::Serialize;
 
 use crate::{
-    commands::{doctor, history, install, prune, recover, rollback, status, trust, uninstall, update, verify, wizard},
+    commands::{
+        doctor, history, install, pin, prune, recover, repair, rollback, status, trust, uninstall, update, verify,
+        wizard,
+    },
     flow::Session,
     interrupt,
     world::World,
@@ -43,8 +46,12 @@ enum Command {
     Status(status::Args),
     History(history::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
     Recover(recover::Args),
     Prune(prune::Args),
+    Pin(pin::Args),
+    /// Let a generation go that was kept with `pin`: the next prune may remove it
+    Unpin(pin::Args),
     Uninstall(uninstall::Args),
     Trust(trust::Args),
     Doctor(doctor::Args),
@@ -89,8 +96,11 @@ fn dispatch(session: &Session<'_>, command: Option<Command>) -> Outcome {
         Some(Command::Status(args)) => status::run(session, &args),
         Some(Command::History(args)) => history::run(session, &args),
         Some(Command::Verify(args)) => verify::run(session, &args),
+        Some(Command::Repair(args)) => repair::run(session, &args),
         Some(Command::Recover(args)) => recover::run(session, &args),
         Some(Command::Prune(args)) => prune::run(session, &args),
+        Some(Command::Pin(args)) => pin::run(session, &args, true),
+        Some(Command::Unpin(args)) => pin::run(session, &args, false),
         Some(Command::Uninstall(args)) => uninstall::run(session, &args),
         Some(Command::Trust(args)) => trust::run(session, &args),
         Some(Command::Doctor(args)) => doctor::run(session, args),

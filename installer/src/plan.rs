@@ -119,6 +119,8 @@ pub struct Env<'a> {
     pub now: &'a (dyn Fn() -> jiff::Timestamp + Sync),
     /// Stops and starts services.
     pub gate: &'a dyn Gate,
+    /// Measures the volume of a directory; asked when a volume is full.
+    pub space: &'a (dyn Fn(&Path) -> io::Result<Space> + Sync),
     /// Is told how far it is.
     pub observer: &'a dyn Observer,
     /// Set by Ctrl-C: end at the next safe place, leaving the machine as the journal says.
@@ -133,6 +135,15 @@ impl fmt::Debug for Env<'_> {
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
+}
+
+/// The room on a volume, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// That this user may still write.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
 }
 
 /// Stops and starts the services of a generation by running its own launcher.
@@ -240,6 +251,9 @@ pub trait Observer: Sync {
     fn add(&self, n: u64);
     /// Something a person should know, one sentence.
     fn note(&self, text: &str);
+    /// The transaction goes on from an interrupted one: bytes of files that were verified again, and bytes of the medium
+    /// that are left to read.
+    fn resumed(&self, _kept: u64, _to_read: u64) {}
 }
 
 /// An observer that looks away.

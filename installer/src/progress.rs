@@ -2,11 +2,11 @@
 
 use std::{sync::Mutex, time::Instant};
 
-use kojibox_console::{Phase as Bar, Ui};
+use kojibox_console::{Phase as Bar, Ui, bytes};
 
 use crate::{
     plan::{Observer, Phase},
-    wizard::texts::Texts,
+    wizard::texts::{Texts, fill},
 };
 
 /// Shows a transaction to a person.
@@ -96,6 +96,12 @@ impl Observer for Shown<'_> {
         {
             current.bar.add(n);
         }
+    }
+
+    fn resumed(&self, kept: u64, to_read: u64) {
+        let (kept, to_read) = (bytes(kept), bytes(to_read));
+        let text = fill(self.texts.resumed, &[("kept", &kept), ("to_read", &to_read)]);
+        self.ui.status(&text);
     }
 
     fn note(&self, text: &str) {

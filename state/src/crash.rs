@@ -53,6 +53,10 @@ crash_points! {
     Receipted = "receipted",
     /// Prune or uninstall: what is dead has left its place and lies in staging.
     Doomed = "doomed",
+    /// Repair: everything that was staged is in its place, and what was in the way lies in `backups/`.
+    Repaired = "repaired",
+    /// A generation was pinned or let go.
+    Pinned = "pinned",
 }
 
 impl fmt::Display for CrashPoint {

@@ -87,6 +87,9 @@ pub struct Begin {
     /// Uninstall: data of the services goes away too.
     #[serde(default)]
     pub purge: bool,
+    /// Repair: what is in the trees and not part of them is moved to `backups/<txid>`.
+    #[serde(default)]
+    pub extra_aside: bool,
 }
 
 impl Begin {

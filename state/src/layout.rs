@@ -44,6 +44,11 @@ impl Layout {
         self.at(&place::generation_record(id))
     }
 
+    /// `generations/<n>/pin.json`: there while a person keeps it.
+    pub fn generation_pin(&self, id: u64) -> PathBuf {
+        self.at(&place::generation_pin(id))
+    }
+
     /// `generations/<n>/bad.json`: written once when its gate failed.
     pub fn generation_bad_mark(&self, id: u64) -> PathBuf {
         self.at(&place::generation_bad_mark(id))
@@ -196,6 +201,16 @@ pub mod place {
     /// `generations/<n>/bad.json`.
     pub fn generation_bad_mark(id: u64) -> RootPath {
         RootPath::own(format!("generations/{id}/bad.json"))
+    }
+
+    /// `generations/<n>/pin.json`.
+    pub fn generation_pin(id: u64) -> RootPath {
+        RootPath::own(format!("generations/{id}/pin.json"))
+    }
+
+    /// `backups/<txid>`.
+    pub fn backup(txid: &str) -> RootPath {
+        RootPath::own(format!("backups/{txid}"))
     }
 
     /// `records/packs/<digest>`.

@@ -24,12 +24,12 @@ pub use layout::Layout;
 pub use lock::{ExclusiveLock, Holder, SharedLock};
 pub use locked::{LockedRoot, dissolve, foreign, prepare};
 pub use path::{RootPath, RootPathError};
-pub use root::{BadMark, Generation, GenerationState, InstallRoot, launcher_in};
+pub use root::{BadMark, Generation, GenerationState, InstallRoot, PinMark, launcher_in};
 pub use store::{Store, StoreError};
 
-/// The programs that run on this machine as far as they can be seen; no tree that holds one of them is removed.
+/// What the processes of this machine run, as far as they can be seen: programs, scripts, libraries, working directories.
 ///
-/// Empty on Windows, where such a tree cannot be renamed in the first place.
-pub fn running_programs() -> Vec<std::path::PathBuf> {
-    platform::running_programs()
+/// No tree that one of them lies in is removed. Empty on Windows, where such a tree cannot be renamed in the first place.
+pub fn in_use_below(root: &std::path::Path) -> Vec<std::path::PathBuf> {
+    platform::in_use_below(root)
 }

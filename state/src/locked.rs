@@ -16,7 +16,7 @@ use crate::{
     path::RootPath,
     platform,
     records::{Install, Pointer},
-    root::InstallRoot,
+    root::{InstallRoot, PinMark},
     store::{Kind, RealStore, RootDir, Store, StoreError, compose, unless_absent},
 };
 
@@ -109,6 +109,30 @@ impl LockedRoot {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Pins generation `id`, which is there, or lets it go; true if that was not so yet. Durable when it returns.
+    ///
+    /// Crash: it is pinned or it is not; one small document says which.
+    pub fn pin(&self, id: u64, pinned_at: Option<&str>) -> Result<bool, StateError> {
+        let (pin, is_pinned) = (place::generation_pin(id), self.root.pin_mark(id)?.is_some());
+        match pinned_at {
+            Some(_) if is_pinned => return Ok(false),
+            Some(at) => {
+                let mark = PinMark {
+                    schema: PinMark::SCHEMA.to_owned(),
+                    at: at.to_owned(),
+                };
+                doc::replace(&*self.store, &pin, &mark)?;
+            }
+            None => {
+                unless_absent(self.store.remove_file(&pin))?;
+                // Also one that an interrupted attempt removed may not be durable yet.
+                self.store.sync_dir(&place::generation(id))?;
+            }
+        }
+        self.store.reach(CrashPoint::Pinned)?;
+        Ok(is_pinned != pinned_at.is_some())
     }
 
     /// The read side.

@@ -42,6 +42,20 @@ impl Versioned for BadMark {
     const SCHEMA: &'static str = "kojibox.bad/1";
 }
 
+/// That a person wants to keep a generation: `generations/<n>/pin.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinMark {
+    /// `kojibox.pin/1`.
+    pub schema: String,
+    /// RFC 3339, UTC.
+    pub at: String,
+}
+
+impl Versioned for PinMark {
+    const SCHEMA: &'static str = "kojibox.pin/1";
+    const MAX_BYTES: u64 = 4096;
+}
+
 /// Where a generation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,6 +79,8 @@ pub struct Generation {
     pub record: GenerationRecord,
     /// Its mark, if its gate failed.
     pub bad: Option<BadMark>,
+    /// A person keeps it: no prune removes it.
+    pub pinned: bool,
     /// Where it stands.
     pub state: GenerationState,
 }
@@ -134,6 +150,19 @@ impl InstallRoot {
         doc::read(&self.dir, &place::generation_bad_mark(id))
     }
 
+    /// The pin of generation `id`, if a person keeps it.
+    pub fn pin_mark(&self, id: u64) -> Result<Option<PinMark>, StateError> {
+        doc::read(&self.dir, &place::generation_pin(id))
+    }
+
+    /// False if the file system of the root has no modes (FAT, exFAT): there every file looks like a program.
+    ///
+    /// The root's own id is a plain document, so what the file system says of it is known beforehand.
+    pub fn keeps_modes(&self) -> Result<bool, StateError> {
+        let stat = self.dir.stat(&place::install())?;
+        Ok(stat.is_some_and(|s| s.executable == Some(false)))
+    }
+
     /// Numbers that have a directory, ascending, with or without a record in it.
     pub fn generation_ids(&self) -> Result<Vec<u64>, StateError> {
         let listed = self.dir.list(&place::generations())?;
@@ -151,7 +180,12 @@ impl InstallRoot {
             if let Some(record) = self.generation(id)? {
                 let bad = self.bad_mark(id)?;
                 let state = standing(id, pointer.as_ref(), bad.is_some());
-                out.push(Generation { record, bad, state });
+                out.push(Generation {
+                    record,
+                    bad,
+                    pinned: self.pin_mark(id)?.is_some(),
+                    state,
+                });
             }
         }
         Ok(out)
@@ -235,8 +269,39 @@ impl InstallRoot {
     }
 
     /// All receipts, oldest first, their chain followed.
+    ///
+    /// # Errors
+    /// [`StateError::Chain`] names the first receipt that was changed, is out of place, or is not there although a
+    /// generation or the pointer names its transaction.
     pub fn history(&self) -> Result<Vec<(Receipt, Digest)>, StateError> {
-        receipts::history(&self.dir)
+        let all = receipts::history(&self.dir)?;
+        if self.recovery_needed()? {
+            // The transaction under way has no receipt yet.
+            return Ok(all);
+        }
+        let pointer = self.pointer()?.map(|p| p.txid);
+        let made = self.generations()?.into_iter().map(|g| g.record.txid);
+        let named = made.chain(pointer);
+        let lacking = named
+            .filter(|txid| !all.iter().any(|(r, _)| r.txid == *txid))
+            .min_by_key(|txid| receipts::number_of(txid));
+        match lacking {
+            None => Ok(all),
+            Some(txid) => Err(StateError::Chain {
+                path: self.layout.receipts().join(format!("{txid}.json")),
+                why: "it is missing, though a generation or the pointer names its transaction".to_owned(),
+            }),
+        }
+    }
+
+    /// The bytes of a receipt as they are on disk, for an auditor.
+    pub fn receipt_bytes(&self, receipt: &Receipt) -> Result<Vec<u8>, StateError> {
+        let path = place::receipt(&receipt.txid);
+        self.dir
+            .read(&path, Receipt::MAX_BYTES)?
+            .ok_or_else(|| StateError::Missing {
+                path: path.below(self.path()),
+            })
     }
 
     /// The journal; anything in it means that recovery is due.

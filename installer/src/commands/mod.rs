@@ -3,8 +3,10 @@
 pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod install;
+pub(crate) mod pin;
 pub(crate) mod prune;
 pub(crate) mod recover;
+pub(crate) mod repair;
 pub(crate) mod rollback;
 mod shared;
 pub(crate) mod status;

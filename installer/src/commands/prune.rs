@@ -11,12 +11,12 @@ use crate::{
     wizard::texts::EN,
 };
 
-/// Remove old generations; never the active one, never what a running program needs
+/// Remove old generations; never the active one, never a pinned one, never what a running program needs
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     root: RootArgs,
-    /// Generations to keep, the active one counted
+    /// Generations to keep, the active one counted; pinned ones stay besides
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = keep)]
     keep: usize,
     /// Ask nothing (nothing is asked here; for symmetry with the other commands)

@@ -18,6 +18,8 @@ struct Document {
     root: String,
     txid: Option<String>,
     recovered: String,
+    /// Bytes that the next attempt verifies again and goes on from.
+    kept: u64,
 }
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
@@ -30,6 +32,7 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             root: path.display().to_string(),
             txid: recovered.txid.clone(),
             recovered: text.clone(),
+            kept: recovered.kept,
         });
     }
     session.ui.done(&format!("{text}."));

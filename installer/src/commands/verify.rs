@@ -1,5 +1,7 @@
 //! Owns `verify`: every installed file against the signed index, without any medium.
 
+use std::time::Instant;
+
 use kojibox_console::{Exit, Outcome, Report, bytes};
 use kojibox_state::InstallRoot;
 use serde::Serialize;
@@ -31,6 +33,7 @@ struct Document<'a> {
     files: u64,
     bytes: u64,
     findings: &'a [Finding],
+    seconds: f64,
 }
 
 /// Installed files are not what was signed.
@@ -62,6 +65,7 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             .ui
             .warn("an interrupted command has not been recovered; run `kojibox-installer recover`");
     }
+    let started = Instant::now();
     let (seen, _) = transact(session, &EN, &[], |env| {
         transaction::verify(&root, args.generation, env)
     })
@@ -73,6 +77,7 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             files: seen.files,
             bytes: seen.bytes,
             findings: &seen.findings,
+            seconds: started.elapsed().as_secs_f64(),
         });
     }
     if seen.findings.is_empty() {
@@ -97,5 +102,5 @@ fn damage(root: &InstallRoot, seen: &Verification) -> Report {
         Damage(seen.findings.iter().map(ToString::to_string).collect()),
     )
     .state(state)
-    .hint("install the same version again from its medium, or go back with `kojibox-installer rollback`")
+    .hint("run `kojibox-installer repair` with the medium that it was installed from")
 }

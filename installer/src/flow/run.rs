@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
 
-use kojibox_console::{Exit, Report};
+use kojibox_console::{Exit, Report, bytes};
 use kojibox_packs::manifest::Manifest;
 use kojibox_signing::Verified;
-use kojibox_state::{Holder, InstallRoot, LockedRoot, StateError, trust};
+use kojibox_state::{Holder, InstallRoot, LockedRoot, StateError, receipts::ReceiptBytes, trust};
 use serde::Serialize;
 
 use super::{Draft, Existing, Session};
@@ -13,6 +13,7 @@ use crate::{
     gate::{LauncherGate, ServiceStatus},
     medium::Medium,
     plan::{Env, InstallPlan},
+    platform,
     progress::Shown,
     report::{StateReport, is_medium_missing, tx_report},
     transaction::{self, Installed, Recovered, RecoveredHow, TxError},
@@ -45,6 +46,7 @@ pub(super) struct RanDocument<'a> {
     changed: bool,
     txid: &'a str,
     started: bool,
+    bytes: ReceiptBytes,
     services: Vec<ServiceDocument<'a>>,
 }
 
@@ -64,6 +66,7 @@ impl Ran {
             changed: true,
             txid: &self.installed.txid,
             started: self.installed.started,
+            bytes: self.installed.bytes,
             services: self.services.iter().map(ServiceDocument::of).collect(),
         }
     }
@@ -113,6 +116,7 @@ pub(crate) fn transact<T>(
     let env = Env {
         now: &world::now,
         gate: &gate,
+        space: &platform::space,
         observer: &shown,
         cancel: session.cancel,
         threads: thread::available_parallelism().map_or(1, usize::from),
@@ -183,6 +187,7 @@ pub(crate) fn told(recovered: &Recovered) -> String {
             "the interrupted transaction had changed the version; `kojibox up` starts it and decides whether it stays"
         }
         RecoveredHow::Returned => "the way back to the version before is complete",
+        RecoveredHow::Repaired => "the interrupted repair is complete",
         RecoveredHow::Removed => "the interrupted removal is complete",
     };
     let stopped = if recovered.stopped {
@@ -190,7 +195,11 @@ pub(crate) fn told(recovered: &Recovered) -> String {
     } else {
         ""
     };
-    format!("{what}{stopped}")
+    let kept = match recovered.kept {
+        0 => String::new(),
+        n => format!("; {} that were staged are kept for the next attempt", bytes(n)),
+    };
+    format!("{what}{kept}{stopped}")
 }
 
 /// Keeps the next roots of pinned publishers whatever comes of the rest: a revocation that was seen once counts.

@@ -29,10 +29,18 @@ pub(crate) use windows::{
 pub(crate) struct Volume {
     /// Bytes this user may still write.
     pub free: u64,
+    /// Bytes the volume has.
+    pub total: u64,
     /// Bytes a file of one byte takes.
     pub cluster: u64,
     /// Programs may not be run from it (`noexec`).
     pub noexec: bool,
+}
+
+/// The room on the volume of `path`.
+pub(crate) fn space(path: &std::path::Path) -> std::io::Result<crate::plan::Space> {
+    let Volume { free, total, .. } = volume(path)?;
+    Ok(crate::plan::Space { free, total })
 }
 
 /// Who runs the installer.

@@ -20,6 +20,7 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     let stat = statvfs(path)?;
     Ok(Volume {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
         cluster: stat.f_frsize.max(1),
         noexec: super::noexec(path)?,
     })

@@ -33,12 +33,13 @@ pub(crate) fn host_libc() -> HostLibc {
 pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
     let mut mount = [0_u16; 1024];
-    let (mut free, mut sectors, mut sector_size, mut clusters_free, mut clusters) = (0_u64, 0, 0, 0, 0);
+    let (mut free, mut total) = (0_u64, 0_u64);
+    let (mut sectors, mut sector_size, mut clusters_free, mut clusters) = (0, 0, 0, 0);
     // SAFETY: `wide` and `mount` are NUL-terminated buffers that live across the calls, `mount`'s length is given, and
     // every out pointer is a local of the type that the function writes.
     let ok = unsafe {
         GetVolumePathNameW(wide.as_ptr(), mount.as_mut_ptr(), 1024) != 0
-            && GetDiskFreeSpaceExW(wide.as_ptr(), &raw mut free, std::ptr::null_mut(), std::ptr::null_mut()) != 0
+            && GetDiskFreeSpaceExW(wide.as_ptr(), &raw mut free, &raw mut total, std::ptr::null_mut()) != 0
             && GetDiskFreeSpaceW(
                 mount.as_ptr(),
                 &raw mut sectors,
@@ -52,6 +53,7 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     }
     Ok(Volume {
         free,
+        total,
         cluster: (u64::from(sectors) * u64::from(sector_size)).max(1),
         noexec: false,
     })

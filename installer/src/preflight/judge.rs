@@ -295,6 +295,7 @@ mod tests {
     fn facts() -> Facts {
         let volume = Volume {
             free: 1 << 30,
+            total: 1 << 34,
             cluster: 4096,
             noexec: false,
         };

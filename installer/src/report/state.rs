@@ -27,10 +27,13 @@ pub(super) fn state_advice(error: &StateError) -> (Exit, &'static str) {
         | StateError::Damaged { .. }
         | StateError::Missing { .. }
         | StateError::Manifest { .. }
-        | StateError::Chain { .. }
         | StateError::Path(_) => (
             Exit::Damaged,
-            "run `kojibox-installer verify` to see what is damaged, then install again from the medium",
+            "run `kojibox-installer verify` to see what is damaged, then `kojibox-installer repair` with the medium",
+        ),
+        StateError::Chain { .. } => (
+            Exit::Damaged,
+            "compare with an earlier `history --export`; somebody changed or removed what this root has recorded",
         ),
         StateError::Journal { .. } => (
             Exit::RecoveryNeeded,

@@ -86,7 +86,10 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
             Exit::Usage,
             "to go back with the older data, add `--restore-data`; the newer data is kept aside",
         ),
-        Cause::Damaged { .. } => (Exit::Damaged, "install that version again from its medium"),
+        Cause::Damaged { .. } => (
+            Exit::Damaged,
+            "run `kojibox-installer repair` with the medium that it was installed from",
+        ),
         Cause::NotKept { .. } => (Exit::Damaged, "install the pack again from its medium"),
         Cause::Collision { .. } => (Exit::FileSystem, "run `kojibox-installer verify`, then `prune`"),
         Cause::NoComponent { .. } => return (Exit::Unexpected, None),

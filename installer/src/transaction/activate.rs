@@ -13,6 +13,7 @@ use kojibox_state::{
 use super::{
     error::{Cause, Situation, TxError},
     finish::{close, reason},
+    room::tidy,
     tx::Tx,
     undo::undo,
 };
@@ -114,19 +115,6 @@ pub(super) fn abort(tx: &mut Tx<'_>, cause: Cause, stopped: bool) -> TxError {
         Ok(_) => TxError::new(cause, Situation::Undone { active, kept, down }),
         Err(_) => TxError::new(cause, interrupted),
     }
-}
-
-/// Leaves only what a next attempt can use in staging, and nothing if the volume is full; true if anything is left.
-fn tidy(tx: &Tx<'_>, full: bool) -> Result<bool, Cause> {
-    use kojibox_state::store::compose::remove_tree;
-    if full {
-        remove_tree(tx.store, &tx.staging())?;
-        return Ok(false);
-    }
-    for name in ["packs", "indexes", "generation", "door", "dead"] {
-        remove_tree(tx.store, &tx.staged(name)?)?;
-    }
-    Ok(!tx.root.dir().list(&tx.staged("trees")?)?.is_empty())
 }
 
 /// Starts the services of the generation that stays active; true if there is nothing to complain about.

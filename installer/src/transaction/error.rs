@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt};
 
+use kojibox_console::bytes;
 use kojibox_packs::read::ReadError;
 use kojibox_signing::Digest;
 use kojibox_state::{RootPathError, StateError, StoreError};
@@ -164,8 +165,8 @@ pub enum Situation {
     Undone {
         /// The active generation, which is the one it was.
         active: Option<u64>,
-        /// What was staged is kept, and the same command goes on from it.
-        kept: bool,
+        /// Bytes of staged files that are kept; the same command verifies them again and goes on from them.
+        kept: u64,
         /// The services of the active generation were stopped and could not be started again.
         down: bool,
     },
@@ -201,10 +202,10 @@ impl fmt::Display for Situation {
         match self {
             Self::Untouched { active } => write!(f, "nothing was written; {}", stays(active)),
             Self::Undone { active, kept, down } => {
-                let staged = if *kept {
-                    "what was staged is kept for the next attempt"
+                let staged = if *kept > 0 {
+                    format!("{} that were staged are kept for the next attempt", bytes(*kept))
                 } else {
-                    "staging was removed"
+                    "staging was removed".to_owned()
                 };
                 let services = if *down { ", but its services are stopped" } else { "" };
                 write!(f, "{staged}; {}{services}", stays(active))

@@ -20,6 +20,7 @@ const PIECE: usize = 256 << 10;
 pub(super) struct Job {
     pub(super) path: RootPath,
     pub(super) sha256: Digest,
+    pub(super) size: u64,
 }
 
 /// What a file is.
@@ -33,20 +34,24 @@ pub(super) enum Hashed {
     Unreadable(String),
 }
 
-/// Hashes all jobs, in the order of the jobs.
+/// Hashes all jobs; the answers are in the order of the jobs. The largest files are begun first, so that no worker is
+/// left alone with one of them at the end.
 ///
 /// # Errors
 /// [`Cause::Cancelled`] only; a file that cannot be read is an answer.
 pub(super) fn hash_all(root: &RootDir, jobs: &[Job], env: &Env<'_>, counted: bool) -> Result<Vec<Hashed>, Cause> {
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(jobs[*at].size));
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut piece, mut done) = (vec![0; PIECE], Vec::new());
         while !env.cancel.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(at) else { break };
+            let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)).copied() else {
+                break;
+            };
             done.push((
                 at,
-                hash(root, job, &mut piece, |n| {
+                hash(root, &jobs[at], &mut piece, |n| {
                     if counted {
                         env.observer.add(n);
                     }

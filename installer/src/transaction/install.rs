@@ -19,7 +19,7 @@ use super::{
     error::{Cause, Situation, TxError},
     publish::{self, NewPack},
     recover::recover,
-    stage::{NewTree, stage_tree, sweep_staging},
+    stage::{NewTree, stage_trees, sweep_staging},
     tx::Tx,
     verify::{FindingKind, look_at},
 };
@@ -242,9 +242,7 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
 /// Puts everything that is fresh into staging and publishes it.
 fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cause> {
     sweep_staging(tx, &work.trees)?;
-    for tree in &work.trees {
-        stage_tree(tx, tree)?;
-    }
+    stage_trees(tx, &work.trees)?;
     let fresh = tx.begin.fresh.packs.clone();
     for pack in plan.packs.iter().filter(|p| fresh.contains(&p.manifest.digest())) {
         let new = NewPack {

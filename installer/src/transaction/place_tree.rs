@@ -1,10 +1,14 @@
 //! Owns what can be placed in a staged tree without the medium: files of an interrupted attempt, files of installed trees.
 //!
-//! Nothing is believed because of its name: every file is hashed before it counts.
+//! Nothing is believed because of its name: every file is hashed before it counts, and one that was cut short counts as
+//! far as whole frames prove it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use kojibox_packs::index::{Entry, Index};
+use kojibox_packs::{
+    index::{Entry, Index},
+    read::{Start, verified_start},
+};
 use kojibox_signing::Digest;
 use kojibox_state::{
     RootPath, Store, StoreError,
@@ -24,10 +28,19 @@ use super::{
 pub(super) struct Placed {
     /// Paths that are as the index says.
     pub(super) have: BTreeSet<String>,
+    /// Files of which the first bytes are there, verified frame by frame.
+    pub(super) starts: BTreeMap<String, Start>,
     /// Bytes from an interrupted attempt.
     pub(super) resumed: u64,
     /// Bytes from installed trees.
     pub(super) reused: u64,
+}
+
+impl Placed {
+    /// True if the file at `path` is there, whole or in part.
+    fn is_there(&self, path: &str) -> bool {
+        self.have.contains(path) || self.starts.contains_key(path)
+    }
 }
 
 /// The mode of an installed file.
@@ -75,7 +88,15 @@ fn resume(tx: &Tx<'_>, index: &Index, top: &RootPath, placed: &mut Placed) -> Re
                 }
                 (Some(Entry::File { mode, .. } | Entry::Same { mode, .. }), Kind::File) => {
                     let (size, sha256) = content(index, &path);
-                    jobs.push(Job { path: below, sha256 });
+                    if root.stat(&below)?.is_some_and(|s| s.len < size) {
+                        resume_cut(tx, index, &below, path, placed)?;
+                        continue;
+                    }
+                    jobs.push(Job {
+                        path: below,
+                        sha256,
+                        size,
+                    });
                     files.push((path, size, *mode));
                 }
                 _ => {
@@ -96,6 +117,27 @@ fn resume(tx: &Tx<'_>, index: &Index, top: &RootPath, placed: &mut Placed) -> Re
         }
     }
     Ok(())
+}
+
+/// Keeps of a file that was cut short what whole frames prove, and removes it if that is nothing.
+fn resume_cut(tx: &Tx<'_>, index: &Index, at: &RootPath, path: String, placed: &mut Placed) -> Result<(), Cause> {
+    tx.check_cancel()?;
+    let start = match tx.root.dir().open_file(at) {
+        Ok(mut file) => verified_start(index, &path, &mut file).ok().flatten(),
+        Err(_) => None,
+    };
+    if let Some(start) = start {
+        match tx.store.truncate(at, start.len()) {
+            Ok(()) => {
+                placed.resumed += start.len();
+                placed.starts.insert(path, start);
+                return Ok(());
+            }
+            // It is not as we left it; it is made anew.
+            Err(error) => fatal(error)?,
+        }
+    }
+    Ok(tx.store.remove_file(at)?)
 }
 
 fn content(index: &Index, path: &str) -> (u64, Digest) {
@@ -121,12 +163,13 @@ fn reuse(
             path,
             ..
         } = entry
-            && !placed.have.contains(path.as_str())
+            && !placed.is_there(path)
             && let Some(from) = offers.get(&(*sha256, file_mode(*mode) == FileMode::Program))
         {
             jobs.push(Job {
                 path: from.clone(),
                 sha256: *sha256,
+                size: *size,
             });
             files.push((path, *size, *mode));
         }
@@ -153,7 +196,7 @@ fn offers(
     for entry in index.entries() {
         if let Entry::File { sha256, path, size, .. } = entry
             && *size > 0
-            && !placed.have.contains(path.as_str())
+            && !placed.is_there(path)
         {
             wanted.insert(*sha256);
         }

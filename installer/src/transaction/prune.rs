@@ -25,7 +25,7 @@ use crate::plan::{Env, Phase};
 pub struct PruneOptions {
     /// Command line, without secrets.
     pub command: String,
-    /// Generations to keep, the active one counted; 2 keeps the active and the previous one.
+    /// Generations to keep, the active one counted; 2 keeps the active and the previous one. Pinned ones stay besides.
     pub keep: usize,
 }
 
@@ -44,7 +44,8 @@ pub struct Pruned {
     pub in_use: Vec<u64>,
 }
 
-/// Removes generations beyond the newest `keep`, and what interrupted attempts left in staging; never the active one, never a tree that a program runs from.
+/// Removes generations beyond the newest `keep`, and what interrupted attempts left in staging; never the active one, never
+/// a pinned one, never a tree that a program runs from.
 pub fn prune(locked: &mut LockedRoot, options: &PruneOptions, env: &Env<'_>) -> Result<Pruned, TxError> {
     recover(locked, env)?;
     let untouched = |cause: Cause| {
@@ -91,8 +92,9 @@ fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
             kept.push(id);
         }
     }
-    let running = kojibox_state::running_programs();
+    kept.extend(generations.iter().filter(|g| g.pinned).map(|g| g.record.id));
     let root_path = root.path().canonicalize().unwrap_or_else(|_| root.path().to_owned());
+    let running = kojibox_state::in_use_below(&root_path);
     let mut in_use = Vec::new();
     for generation in &generations {
         let id = generation.record.id;
@@ -264,6 +266,7 @@ fn retire(tx: &Tx<'_>, id: u64) -> Result<(), Cause> {
     for (what, path) in [
         ("record", place::generation_record(id)),
         ("bad", place::generation_bad_mark(id)),
+        ("pin", place::generation_pin(id)),
     ] {
         let to = dead.join(&format!("generation-{id}.{what}"))?;
         unless_absent(tx.store.rename(&path, &to))?;

@@ -46,7 +46,7 @@ pub(super) fn stage_generation(tx: &Tx<'_>, record: &GenerationRecord) -> Result
     write(tx, &dir.join("record.json")?, &record.to_bytes())
 }
 
-fn write(tx: &Tx<'_>, path: &RootPath, bytes: &[u8]) -> Result<(), Cause> {
+pub(super) fn write(tx: &Tx<'_>, path: &RootPath, bytes: &[u8]) -> Result<(), Cause> {
     let mut file = tx.store.create_file(path)?;
     file.write(bytes)?;
     Ok(file.finish(FileMode::ReadOnly)?)

@@ -11,7 +11,7 @@ use super::{
     activate::complete_return,
     error::{Cause, Situation, TxError},
     finish::{close, settle},
-    prune,
+    prune, repair, room,
     tx::Tx,
     undo::undo,
     uninstall,
@@ -25,8 +25,8 @@ pub struct Recovered {
     pub txid: Option<String>,
     /// What was done.
     pub how: RecoveredHow,
-    /// Verified again and reused by the next attempt: something is left in staging.
-    pub kept: bool,
+    /// Bytes of staged files that the next attempt verifies again and goes on from.
+    pub kept: u64,
     /// The services were stopped by the interrupted transaction; nobody has started them since.
     pub stopped: bool,
 }
@@ -48,6 +48,8 @@ pub enum RecoveredHow {
     Closed,
     /// A removal (prune, uninstall) is complete.
     Removed,
+    /// A repair is complete.
+    Repaired,
 }
 
 /// Finishes or undoes what the journal tells of. Starts no services: the machine may have been off for a month.
@@ -66,7 +68,7 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
     let nothing = Recovered {
         txid: None,
         how: RecoveredHow::Nothing,
-        kept: false,
+        kept: 0,
         stopped: false,
     };
     if found.is_clean() {
@@ -86,7 +88,8 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
     locked.store().sync_tree(&place::state())?;
     let mut tx = Tx::resume(locked, env, &found, begin);
     let how = continue_tx(&mut tx, &found)?;
-    let kept = how == RecoveredHow::Undone && tx.root.dir().exists(&tx.staged("trees")?)?;
+    let resumable = how == RecoveredHow::Undone && matches!(tx.begin.kind(), TxKind::Install | TxKind::Update);
+    let kept = if resumable { room::staged_bytes(&tx)? } else { 0 };
     Ok(Recovered {
         txid: Some(tx.begin.txid().to_owned()),
         how,
@@ -108,6 +111,9 @@ fn continue_tx(tx: &mut Tx<'_>, found: &Found) -> Result<RecoveredHow, Cause> {
     match tx.begin.kind() {
         TxKind::Prune => prune::complete(tx).map(|_| RecoveredHow::Removed),
         TxKind::Uninstall => uninstall::complete(tx).map(|_| RecoveredHow::Removed),
+        TxKind::Repair if found.records.contains(&Record::Staged) => {
+            repair::complete(tx).map(|_| RecoveredHow::Repaired)
+        }
         TxKind::Install | TxKind::Update | TxKind::Rollback | TxKind::Repair => settle_activation(tx),
     }
 }

@@ -1,10 +1,11 @@
 //! Owns `rollback`: a kept generation becomes active again, without any medium.
 
+use kojibox_packs::manifest::Manifest;
 use kojibox_state::{
     LockedRoot,
     journal::{Record, TxKind},
     receipts::ReceiptPack,
-    records::{GenerationRecord, LAUNCHER},
+    records::{GenerationRecord, LAUNCHER, PackRecord},
 };
 
 use super::{
@@ -158,18 +159,23 @@ fn packs(
         let manifest = root.manifest(&pack.digest)?;
         let installed = |id: &String| target.components.iter().any(|c| c.id == *id);
         services |= manifest.services.iter().any(|s| installed(&s.component));
-        packs.push(ReceiptPack {
-            name: pack.name.clone(),
-            version: pack.version.clone(),
-            target: pack.target.clone(),
-            sequence: pack.sequence,
-            digest: pack.digest,
-            sbom_sha256: manifest.sbom.sha256,
-            root16: pack.root16.clone(),
-            root_version: 0,
-            keys: Vec::new(),
-            approved_by: Vec::new(),
-        });
+        packs.push(receipt_pack(pack, &manifest));
     }
     Ok((packs, services))
+}
+
+/// What a receipt says of a pack that is taken from the records of this root: nobody's keys were asked anew.
+pub(super) fn receipt_pack(pack: &PackRecord, manifest: &Manifest) -> ReceiptPack {
+    ReceiptPack {
+        name: pack.name.clone(),
+        version: pack.version.clone(),
+        target: pack.target.clone(),
+        sequence: pack.sequence,
+        digest: pack.digest,
+        sbom_sha256: manifest.sbom.sha256,
+        root16: pack.root16.clone(),
+        root_version: 0,
+        keys: Vec::new(),
+        approved_by: Vec::new(),
+    }
 }

@@ -1,11 +1,9 @@
 //! Owns [`StagingSink`]: where verified bytes become files of a staged tree.
 
-use std::collections::BTreeSet;
-
 use kojibox_packs::{
     index::Entry,
     path::PackPath,
-    read::{SinkResult, TreeSink},
+    read::{SinkResult, Start, TreeSink},
 };
 use kojibox_signing::Digest;
 use kojibox_state::{
@@ -15,24 +13,32 @@ use kojibox_state::{
 
 use super::{
     error::Cause,
-    place_tree::{file_mode, share},
+    place_tree::{Placed, file_mode, share},
 };
 
 /// Writes one tree below `top`; called by one thread, in the order of the index.
 pub(super) struct StagingSink<'a> {
     store: &'a dyn Store,
     top: &'a RootPath,
-    have: &'a BTreeSet<String>,
-    open: Option<(Box<dyn NewFile + 'a>, FileMode)>,
+    placed: &'a Placed,
+    open: Option<Open<'a>>,
     failure: Option<Cause>,
 }
 
+/// The file at hand.
+enum Open<'a> {
+    /// Made by us.
+    New(Box<dyn NewFile + 'a>, FileMode),
+    /// Its first bytes are of an interrupted attempt.
+    Resumed(RootPath, FileMode),
+}
+
 impl<'a> StagingSink<'a> {
-    pub(super) fn new(store: &'a dyn Store, top: &'a RootPath, have: &'a BTreeSet<String>) -> Self {
+    pub(super) fn new(store: &'a dyn Store, top: &'a RootPath, placed: &'a Placed) -> Self {
         Self {
             store,
             top,
-            have,
+            placed,
             open: None,
             failure: None,
         }
@@ -57,13 +63,26 @@ impl<'a> StagingSink<'a> {
 
     fn begin(&mut self, path: &PackPath, mode: u32) -> Result<(), Cause> {
         let file = self.store.create_file(&self.at(path)?)?;
-        self.open = Some((file, file_mode(mode)));
+        self.open = Some(Open::New(file, file_mode(mode)));
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         match &mut self.open {
-            Some((file, _)) => file.write(bytes),
+            Some(Open::New(file, _)) => file.write(bytes),
+            Some(Open::Resumed(path, _)) => self.store.append(path, bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        match self.open.take() {
+            Some(Open::New(file, mode)) => file.finish(mode),
+            Some(Open::Resumed(path, mode)) => {
+                // Windows cannot make a read-only file durable later.
+                self.store.sync_file(&path)?;
+                self.store.set_mode(&path, mode)
+            }
             None => Ok(()),
         }
     }
@@ -71,7 +90,20 @@ impl<'a> StagingSink<'a> {
 
 impl TreeSink for StagingSink<'_> {
     fn skip(&self, entry: &Entry) -> bool {
-        self.have.contains(entry.path().as_str())
+        self.placed.have.contains(entry.path().as_str())
+    }
+
+    fn start(&self, entry: &Entry) -> Option<Start> {
+        self.placed.starts.get(entry.path().as_str()).cloned()
+    }
+
+    fn resume_file(&mut self, path: &PackPath, mode: u32, _from: u64) -> SinkResult {
+        // It was cut to that length when it was verified.
+        match self.at(path) {
+            Ok(at) => self.open = Some(Open::Resumed(at, file_mode(mode))),
+            Err(cause) => return self.keep(Err(cause)),
+        }
+        Ok(())
     }
 
     fn dir(&mut self, path: &PackPath, _mode: u32) -> SinkResult {
@@ -90,10 +122,7 @@ impl TreeSink for StagingSink<'_> {
     }
 
     fn end_file(&mut self) -> SinkResult {
-        let ended = match self.open.take() {
-            Some((file, mode)) => file.finish(mode).map_err(Cause::from),
-            None => Ok(()),
-        };
+        let ended = self.finish().map_err(Cause::from);
         self.keep(ended)
     }
 

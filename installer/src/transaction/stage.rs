@@ -1,12 +1,14 @@
-//! Owns the staging of one component tree: what is there already, what installed trees can give, then the medium.
+//! Owns the staging of component trees: what is there already, what installed trees can give, then the medium.
 
 use kojibox_packs::{
     Progress,
+    index::Index,
     manifest::Component,
-    read::{ExtractOptions, extract, read_index},
+    read::{ExtractOptions, ExtractReport, ReadError, TreeSink, bytes_needed, extract, read_index},
     source::BlobSource,
 };
-use kojibox_state::{CrashPoint, layout::place, records::ComponentRecord, store::compose};
+use kojibox_signing::Verified;
+use kojibox_state::{CrashPoint, RootPath, layout::place, records::ComponentRecord, store::compose};
 
 use super::{
     error::Cause,
@@ -54,47 +56,111 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
             done => drop(done?),
         }
     }
-    let total = trees.iter().map(|t| t.component.blob.size).sum();
-    tx.env.observer.phase(Phase::Stage, Some(total));
     Ok(())
 }
 
-/// Brings one tree and its index into staging. Nothing of it is durable yet.
-pub(super) fn stage_tree(tx: &mut Tx<'_>, tree: &NewTree<'_>) -> Result<(), Cause> {
-    tx.check_cancel()?;
-    let read = |error| Cause::Read {
+/// Brings all trees and their indexes into staging. Nothing of them is durable yet.
+///
+/// What is there already is looked at first, so that a person can be told how much is left to read. A medium that lacks
+/// the index of a tree ends this only after everything before it was read: it may be on another stick.
+pub(super) fn stage_trees(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<(), Cause> {
+    let (mut prepared, mut late) = (Vec::new(), Ok(()));
+    for tree in trees {
+        match prepare(tx, tree) {
+            Ok(ready) => prepared.push(ready),
+            Err(cause @ Cause::Read { .. }) => {
+                late = Err(cause);
+                break;
+            }
+            Err(cause) => return Err(cause),
+        }
+    }
+    let kept = prepared.iter().map(|p| p.placed.resumed).sum();
+    if kept > 0 {
+        let to_read = prepared.iter().map(|p| p.needed(tx)).sum();
+        tx.env.observer.resumed(kept, to_read);
+    }
+    let total = trees.iter().map(|t| t.component.blob.size).sum();
+    tx.env.observer.phase(Phase::Stage, Some(total));
+    for ready in prepared {
+        read_tree(tx, &ready)?;
+    }
+    late
+}
+
+/// A tree as far as it goes without the medium.
+struct Prepared<'p> {
+    tree: &'p NewTree<'p>,
+    index: Verified<Index>,
+    top: RootPath,
+    placed: Placed,
+}
+
+impl Prepared<'_> {
+    /// Bytes of the medium that are left to read.
+    fn needed(&self, tx: &Tx<'_>) -> u64 {
+        bytes_needed(&self.index, &StagingSink::new(tx.store, &self.top, &self.placed))
+    }
+}
+
+fn unread(tree: &NewTree<'_>, error: ReadError) -> Cause {
+    Cause::Read {
         component: tree.record.id.clone(),
         source: Box::new(error),
-    };
-    let index = read_index(tree.source, tree.component).map_err(read)?;
+    }
+}
+
+fn prepare<'p>(tx: &Tx<'_>, tree: &'p NewTree<'p>) -> Result<Prepared<'p>, Cause> {
+    tx.check_cancel()?;
+    let index = read_index(tree.source, tree.component).map_err(|e| unread(tree, e))?;
     let top = tx.staged("trees")?.join(&tree.record.dir)?;
     let placed = place(tx, &index, &top, &tree.donors)?;
+    Ok(Prepared {
+        tree,
+        index,
+        top,
+        placed,
+    })
+}
+
+/// Reads what is lacking of one tree.
+fn read_tree(tx: &mut Tx<'_>, ready: &Prepared<'_>) -> Result<(), Cause> {
+    tx.check_cancel()?;
+    let Prepared {
+        tree,
+        index,
+        top,
+        placed,
+    } = ready;
     let report = {
-        let mut sink = StagingSink::new(tx.store, &top, &placed.have);
-        let options = ExtractOptions {
-            threads: tx.env.threads,
-            ..ExtractOptions::default()
-        };
-        let counted = Counted(tx.env.observer);
-        let done = extract(
-            tree.source,
-            tree.component,
-            &index,
-            &options,
-            &mut sink,
-            &counted,
-            tx.env.cancel,
-        );
+        let mut sink = StagingSink::new(tx.store, top, placed);
+        let done = read_into(tx, tree.source, tree.component, index, &mut sink);
         match (done, sink.into_failure()) {
             (_, Some(error)) => return Err(error),
             (Err(_), None) if tx.check_cancel().is_err() => return Err(Cause::Cancelled),
-            (Err(error), None) => return Err(read(error)),
+            (Err(error), None) => return Err(unread(tree, error)),
             (Ok(report), None) => report,
         }
     };
-    count(tx, &placed, report.bytes_read);
+    count(tx, placed, report.bytes_read);
     stage_index(tx, &tree.index_name(), index.bytes())?;
     Ok(tx.reach(CrashPoint::TreeStaged)?)
+}
+
+/// Reads a blob into `sink` with all workers, watched by the observer.
+pub(super) fn read_into(
+    tx: &Tx<'_>,
+    source: &dyn BlobSource,
+    component: &Component,
+    index: &Index,
+    sink: &mut dyn TreeSink,
+) -> Result<ExtractReport, ReadError> {
+    let options = ExtractOptions {
+        threads: tx.env.threads,
+        ..ExtractOptions::default()
+    };
+    let counted = Counted(tx.env.observer);
+    extract(source, component, index, &options, sink, &counted, tx.env.cancel)
 }
 
 fn count(tx: &mut Tx<'_>, placed: &Placed, read: u64) {

@@ -53,6 +53,7 @@ impl<'a> Tx<'a> {
             doomed: Names::default(),
             floors: None,
             purge: false,
+            extra_aside: false,
         };
         Ok(Self {
             root,

@@ -160,7 +160,7 @@ fn remove_listed(tx: &Tx<'_>, tree: &ComponentRecord, done: &mut Uninstalled) ->
                 let stat = root.stat(&path)?;
                 if stat.is_some_and(|s| s.kind == Kind::File && s.len == size) {
                     let sha256 = *sha256;
-                    jobs.push(Job { path, sha256 });
+                    jobs.push(Job { path, sha256, size });
                 }
             }
             Entry::Link { target, .. } => {
@@ -202,6 +202,7 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
     sync_names(tx, &place::pack_records())?;
     sync_names(tx, &place::component_records())?;
     for id in tx.root.generation_ids()? {
+        unless_absent(tx.store.remove_file(&place::generation_pin(id)))?;
         unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;
         unless_absent(tx.store.remove_file(&place::generation_record(id)))?;
         remove_empty(tx, &place::generation(id))?;

@@ -6,11 +6,11 @@ use std::{
 };
 
 use kojibox_packs::index::{Entry, Index};
-use kojibox_signing::Digest;
+use kojibox_signing::{Digest, Verified};
 use kojibox_state::{
-    InstallRoot, RootPath,
+    InstallRoot, RootPath, StateError,
     layout::place,
-    records::{ComponentRecord, GenerationRecord},
+    records::{ComponentRecord, GenerationRecord, PackRecord},
     store::{Kind, RootDir, Stat},
 };
 use serde::Serialize;
@@ -24,11 +24,11 @@ use crate::plan::{Env, Phase};
 /// Something in an installed tree is not what its index says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// Component id.
+    /// Component id; of a manifest, the pack.
     pub component: String,
-    /// Directory below `components/`.
+    /// Directory below `components/`; of a manifest, below `records/packs/`.
     pub dir: String,
-    /// Path in the tree; empty if the whole tree is meant.
+    /// Path in the tree; empty if the whole tree or its record is meant.
     pub path: String,
     /// What is wrong.
     #[serde(flatten)]
@@ -49,6 +49,10 @@ pub enum FindingKind {
     Extra,
     /// The file system does not give it out.
     Unreadable(String),
+    /// The recorded index of the tree is missing or damaged, so nothing in the tree could be judged.
+    Index(String),
+    /// The recorded manifest of a pack is missing or damaged.
+    Manifest(String),
 }
 
 impl fmt::Display for Finding {
@@ -59,6 +63,8 @@ impl fmt::Display for Finding {
             FindingKind::Mode => "has a changed mode",
             FindingKind::Extra => "is not part of it",
             FindingKind::Unreadable(_) => "is unreadable",
+            FindingKind::Index(why) => return write!(f, "component `{}`: its list of files: {why}", self.component),
+            FindingKind::Manifest(why) => return write!(f, "pack `{}`: its manifest: {why}", self.component),
         };
         let Self { component, path, .. } = self;
         if path.is_empty() {
@@ -102,17 +108,50 @@ fn verify_records(root: &InstallRoot, generation: Option<u64>, env: &Env<'_>) ->
         Some(id) => vec![root.generation(id)?.ok_or(Cause::NoGeneration(id))?],
         None => root.generations()?.into_iter().map(|g| g.record).collect(),
     };
-    let mut trees: BTreeMap<&str, &ComponentRecord> = BTreeMap::new();
-    for component in records.iter().flat_map(|r| &r.components) {
-        trees.insert(&component.dir, component);
-    }
-    let mut result = verify_trees(root, &trees.into_values().collect::<Vec<_>>(), env)?;
+    let trees = trees_of(&records);
+    let mut result = verify_trees(root, &trees, env)?;
     result.generations = records.iter().map(|r| r.id).collect();
-    let digests: BTreeSet<Digest> = records.iter().flat_map(|r| &r.packs).map(|p| p.digest).collect();
-    for digest in digests {
-        root.manifest(&digest)?;
+    for pack in packs_of(&records) {
+        if let Err(error) = root.manifest(&pack.digest) {
+            let why = damage(error)?;
+            result.findings.push(manifest_finding(pack, why));
+        }
     }
+    result.findings.sort();
     Ok(result)
+}
+
+/// Every tree that these generations name, once.
+pub(super) fn trees_of(records: &[GenerationRecord]) -> Vec<&ComponentRecord> {
+    let all = records.iter().flat_map(|r| &r.components);
+    let by_dir: BTreeMap<&str, &ComponentRecord> = all.map(|c| (c.dir.as_str(), c)).collect();
+    by_dir.into_values().collect()
+}
+
+/// Every pack that these generations name, once.
+pub(super) fn packs_of(records: &[GenerationRecord]) -> Vec<&PackRecord> {
+    let all = records.iter().flat_map(|r| &r.packs);
+    let by_digest: BTreeMap<Digest, &PackRecord> = all.map(|p| (p.digest, p)).collect();
+    by_digest.into_values().collect()
+}
+
+pub(super) fn manifest_finding(pack: &PackRecord, why: String) -> Finding {
+    Finding {
+        component: pack.name.clone(),
+        dir: pack.digest.to_string(),
+        path: String::new(),
+        kind: FindingKind::Manifest(why),
+    }
+}
+
+/// Why a record is damaged; any other failure to read it stays one.
+pub(super) fn damage(error: StateError) -> Result<String, StateError> {
+    match &error {
+        StateError::Missing { .. } | StateError::Damaged { .. } | StateError::Manifest { .. } => Ok(error.to_string()),
+        // A file that is too long or cannot be read is damage too; a person looks at the disk all the same.
+        StateError::Store(store) if !store.is_killed() => Ok(error.to_string()),
+        _ => Err(error),
+    }
 }
 
 /// Re-hashes every file of these trees.
@@ -121,24 +160,65 @@ pub(super) fn verify_trees(
     trees: &[&ComponentRecord],
     env: &Env<'_>,
 ) -> Result<Verification, Cause> {
+    survey(root, trees, &BTreeMap::new(), env, &mut |_, _, _| ())
+}
+
+/// The same, with indexes for trees whose recorded one is damaged, by directory; `sound` is told of every file that is
+/// as its index says: its tree, its entry and its place.
+pub(super) fn survey(
+    root: &InstallRoot,
+    trees: &[&ComponentRecord],
+    mended: &BTreeMap<String, Verified<Index>>,
+    env: &Env<'_>,
+    sound: &mut dyn FnMut(&Digest, bool, &RootPath),
+) -> Result<Verification, Cause> {
+    let modes = root.keeps_modes()?;
     let mut out = Verification::default();
     let (mut jobs, mut owners) = (Vec::new(), Vec::new());
     for tree in trees {
-        let index = root.index(tree)?;
-        let look = look_at(root.dir(), tree, &index)?;
-        out.findings.extend(look.findings);
-        for (path, sha256, size) in look.unhashed {
-            let full = place::component(&tree.dir).join(&path)?;
-            jobs.push(Job { path: full, sha256 });
-            owners.push((*tree, path));
+        let recorded;
+        let index = match mended.get(&tree.dir) {
+            Some(index) => index,
+            None => match root.index(tree) {
+                Ok(index) => {
+                    recorded = index;
+                    &recorded
+                }
+                Err(error) => {
+                    out.findings.push(finding(tree, "", FindingKind::Index(damage(error)?)));
+                    continue;
+                }
+            },
+        };
+        let mut look = look_at(root.dir(), tree, index)?;
+        if !modes {
+            look.findings.retain(|f| f.kind != FindingKind::Mode);
+        }
+        let odd: BTreeSet<&str> = look.findings.iter().map(|f| f.path.as_str()).collect();
+        for (path, sha256, size) in &look.unhashed {
+            let full = place::component(&tree.dir).join(path)?;
+            jobs.push(Job {
+                path: full,
+                sha256: *sha256,
+                size: *size,
+            });
+            let program = index.get(path).is_some_and(is_program);
+            owners.push((*tree, path.clone(), program, !odd.contains(path.as_str())));
             out.bytes += size;
         }
+        out.findings.append(&mut look.findings);
     }
     env.observer.phase(Phase::Verify, Some(out.bytes));
     out.files = jobs.len() as u64;
-    for (hashed, (tree, path)) in hash_all(root.dir(), &jobs, env, true)?.into_iter().zip(owners) {
+    let hashed = hash_all(root.dir(), &jobs, env, true)?;
+    for ((hashed, job), (tree, path, program, right_mode)) in hashed.into_iter().zip(&jobs).zip(owners) {
         let kind = match hashed {
-            Hashed::Same => continue,
+            Hashed::Same => {
+                if right_mode {
+                    sound(&job.sha256, program, &job.path);
+                }
+                continue;
+            }
             Hashed::Differs => FindingKind::Changed,
             Hashed::Unreadable(why) => FindingKind::Unreadable(why),
         };
@@ -146,6 +226,14 @@ pub(super) fn verify_trees(
     }
     out.findings.sort();
     Ok(out)
+}
+
+/// True for a file that may be executed.
+pub(super) fn is_program(entry: &Entry) -> bool {
+    match entry {
+        Entry::File { mode, .. } | Entry::Same { mode, .. } => mode & 0o100 != 0,
+        Entry::Dir { .. } | Entry::Link { .. } => false,
+    }
 }
 
 /// A tree as far as it can be judged without reading its files.
@@ -226,7 +314,7 @@ fn mode_fits(stat: Stat, mode: u32) -> bool {
         .is_none_or(|executable| executable == (mode & 0o100 != 0))
 }
 
-fn finding(tree: &ComponentRecord, path: &str, kind: FindingKind) -> Finding {
+pub(super) fn finding(tree: &ComponentRecord, path: &str, kind: FindingKind) -> Finding {
     Finding {
         component: tree.id.clone(),
         dir: tree.dir.clone(),

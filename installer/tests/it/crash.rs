@@ -14,13 +14,14 @@ use std::{
 use kojibox_installer::{
     plan::PlannedPack,
     transaction::{
-        Cause, PruneOptions, RollbackOptions, Situation, TxError, UninstallOptions, install, prune, recover, rollback,
-        uninstall,
+        Cause, PruneOptions, RepairOptions, RollbackOptions, Situation, TxError, UninstallOptions, install, prune,
+        recover, repair, rollback, uninstall, verify,
     },
 };
 use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot, Store,
     journal::Record,
+    layout::place,
     store::{Fault, FaultPlan, FaultStore, Faults},
 };
 use tempfile::TempDir;
@@ -32,7 +33,7 @@ use crate::{
 
 /// Packs of releases 1 to 3, built once.
 struct Kit {
-    _stick: Stick,
+    stick: Stick,
     packs: Vec<PlannedPack>,
 }
 
@@ -41,7 +42,7 @@ fn kit() -> &'static Kit {
     KIT.get_or_init(|| {
         let stick = Stick::new();
         let packs = (1..=3).map(|n| stick.pack(n, &[app(n), web(), launcher(n)])).collect();
-        Kit { _stick: stick, packs }
+        Kit { stick, packs }
     })
 }
 
@@ -54,6 +55,7 @@ enum Op {
     Rollback,
     Prune,
     Uninstall,
+    Repair,
 }
 
 impl Op {
@@ -62,7 +64,7 @@ impl Op {
         match self {
             Self::Install | Self::InstallBroken => &[],
             Self::Update | Self::UpdateBroken | Self::Uninstall => &[1],
-            Self::Rollback => &[1, 2],
+            Self::Rollback | Self::Repair => &[1, 2],
             Self::Prune => &[1, 2, 3],
         }
     }
@@ -77,6 +79,7 @@ impl Op {
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune => (Some(3), Some(3)),
             Self::Uninstall => (Some(1), None),
+            Self::Repair => (Some(2), Some(2)),
         }
     }
 
@@ -111,6 +114,9 @@ impl Op {
         }
         drop(locked);
         give_data(&root);
+        if self == Self::Repair {
+            damage(&root);
+        }
         dir
     }
 
@@ -130,11 +136,41 @@ impl Op {
                 rollback(&mut locked, &options, &env).map(drop)
             }
             Self::Prune => prune(&mut locked, &PruneOptions { command, keep: 1 }, &env).map(drop),
+            Self::Repair => {
+                let options = RepairOptions {
+                    command,
+                    remove_extra: true,
+                    dry_run: false,
+                };
+                let sources = [kit().stick.source()];
+                let done = repair(&mut locked, &sources, &options, &env)?;
+                assert!(done.lacking.is_empty() && done.left.is_empty(), "{done:?}");
+                Ok(())
+            }
             Self::Uninstall => {
                 let purge_data = false;
                 uninstall(locked, &UninstallOptions { command, purge_data }, &env).map(drop)
             }
         }
+    }
+
+    /// What must hold after a recovery: everything, or before a repair is through, no damage but what there was.
+    fn check_recovered(self, root: &Path, at: &str) {
+        if self != Self::Repair {
+            return check_at_rest(root, at);
+        }
+        let opened = InstallRoot::open(root).unwrap();
+        assert!(!opened.recovery_needed().unwrap(), "{at}: nothing is left to recover");
+        opened.history().unwrap_or_else(|error| panic!("{at}: {error}"));
+        let seen = verify(&opened, None, &World::new().env()).unwrap();
+        let known = ["", "extra", "lib/changes.bin", "only-in-2.txt", "var"];
+        let new = seen.findings.iter().find(|f| !known.contains(&f.path.as_str()));
+        assert_eq!(new, None, "{at}: a repair damages nothing");
+        let mut files = snapshot(root).into_values().flatten();
+        assert!(
+            files.any(|bytes| bytes == b"a person's"),
+            "{at}: what is not ours is never lost"
+        );
     }
 
     /// Runs it to its end on a healthy file system; what is done already counts as done. Returns what must be active.
@@ -157,6 +193,26 @@ impl Op {
         let unproven = self == Self::InstallBroken && was == Some(1);
         if unproven { was } else { self.ends().1 }
     }
+}
+
+/// Damages both generations of a root in every way that a repair knows.
+fn damage(root: &Path) {
+    let opened = InstallRoot::open(root).unwrap();
+    let record = opened.current().unwrap().unwrap();
+    let dir = |id: &str| {
+        let component = record.components.iter().find(|c| c.id == id).unwrap();
+        place::component(&component.dir).below(root)
+    };
+    let app = dir("app");
+    fs::remove_file(app.join("lib/changes.bin")).unwrap();
+    fs::write(app.join("lib/changes.bin"), "changed").unwrap();
+    fs::remove_file(app.join("only-in-2.txt")).unwrap();
+    fs::create_dir(app.join("only-in-2.txt")).unwrap();
+    fs::remove_dir(app.join("var")).unwrap();
+    fs::write(app.join("extra"), "a person's").unwrap();
+    fs::remove_dir_all(dir("web")).unwrap();
+    let index = record.components.iter().find(|c| c.id == "web").unwrap();
+    fs::remove_file(opened.layout().component_index("web", &index.tree_sha256)).unwrap();
 }
 
 fn faulty(root: &Path, plan: FaultPlan, model: bool) -> (Arc<Faults>, LockedRoot) {
@@ -202,7 +258,7 @@ fn recover_twice(root: &Path, at: &str) {
 /// Recovers, compares with the model, runs the command to its end.
 fn settle(op: Op, root: &Path, at: &str) {
     recover_twice(root, at);
-    check_at_rest(root, at);
+    op.check_recovered(root, at);
     check_active(op, root, at);
     let release = op.complete(root, at);
     check_finished(root, release, at);
@@ -211,7 +267,9 @@ fn settle(op: Op, root: &Path, at: &str) {
 /// The same after a refusal, which may have left an old front door, an empty staging directory, a doomed tree.
 fn settle_refused(op: Op, root: &Path, at: &str) {
     recover_twice(root, at);
-    check_whole(root, at);
+    if op != Op::Repair {
+        check_whole(root, at);
+    }
     check_active(op, root, at);
     let release = op.complete(root, at);
     check_whole(root, at);
@@ -279,7 +337,7 @@ fn recovery_stopped_everywhere(op: Op, dead: &Path, at: &str) -> u64 {
         }
         let at = format!("{at}, recovery stopped at {n}");
         recover_once(&root, &at);
-        check_at_rest(&root, &at);
+        op.check_recovered(&root, &at);
         check_active(op, &root, &at);
     }
     unreachable!()
@@ -313,7 +371,7 @@ fn refused_everywhere(op: Op) {
             points += 1;
             let asked = &faults.asked()[usize::try_from(at).unwrap() - 1];
             let name = format!("{op:?}, {fault:?} at {at} ({} {})", asked.what, asked.path);
-            check_situation(&root, ended.err().as_ref(), was, full, &name);
+            check_situation(op, &root, ended.err().as_ref(), was, full, &name);
             settle_refused(op, &root, &name);
         }
     }
@@ -321,7 +379,7 @@ fn refused_everywhere(op: Op) {
 }
 
 /// What the error says of the machine must be so, before anybody recovers.
-fn check_situation(root: &Path, error: Option<&TxError>, was: Option<u8>, full: bool, at: &str) {
+fn check_situation(op: Op, root: &Path, error: Option<&TxError>, was: Option<u8>, full: bool, at: &str) {
     let Some(error) = error else { return };
     // What comes after DONE may be left to the next command.
     let clean = || {
@@ -332,7 +390,9 @@ fn check_situation(root: &Path, error: Option<&TxError>, was: Option<u8>, full: 
         Situation::Untouched { .. } | Situation::Undone { .. } => {
             assert_eq!(active_release(root), was, "{at}: the old generation stays active");
             assert!(clean(), "{at}: it is undone");
-            check_generations(root, at);
+            if op != Op::Repair {
+                check_generations(root, at);
+            }
         }
         Situation::Returned { marked, .. } => {
             assert_eq!(active_release(root), was, "{at}: the old generation is active again");
@@ -448,6 +508,7 @@ matrix! {
     back = Rollback,
     pruning = Prune,
     uninstalling = Uninstall,
+    repairing = Repair,
 }
 
 #[test]
@@ -474,13 +535,29 @@ fn every_named_point_is_passed_and_recovered_from() {
         Op::Uninstall,
         &[P::Begun, P::Committed, P::Doomed, P::Done, P::Receipted],
     );
-    let covered: BTreeSet<P> = [&update[..], &returning[..], &[P::Doomed, P::RootMade][..]]
-        .concat()
-        .into_iter()
-        .collect();
+    stopped_at_names(
+        Op::Repair,
+        &[
+            P::Begun,
+            P::TreeStaged,
+            P::Durable,
+            P::Staged,
+            P::Repaired,
+            P::Done,
+            P::Receipted,
+        ],
+    );
+    let covered: BTreeSet<P> = [
+        &update[..],
+        &returning[..],
+        &[P::Doomed, P::RootMade, P::Repaired, P::Pinned][..],
+    ]
+    .concat()
+    .into_iter()
+    .collect();
     let all: BTreeSet<P> = P::ALL.iter().copied().collect();
     assert_eq!(
         covered, all,
-        "every point has its row here; making a root is tested in `kojibox-state`"
+        "every point has its row here; making a root and pinning are tested in `kojibox-state`"
     );
 }

@@ -13,6 +13,8 @@ mod reference;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod transaction;

@@ -10,12 +10,13 @@ use std::{
 };
 
 use kojibox_installer::plan::{
-    Env, Gate, GateError, InstallPlan, Output, PlannedPack, PlannedRoot, TrustUpdate, Unobserved, Verdict,
+    Env, Gate, GateError, InstallPlan, Output, PlannedPack, PlannedRoot, Space, TrustUpdate, Unobserved, Verdict,
     VerdictOutcome,
 };
 use kojibox_packs::{
     Target, Unwatched,
-    manifest::{Component, Compressor, DataFile, Kind, Manifest, Service, Space, Upstream},
+    manifest::{self, Component, Compressor, DataFile, Kind, Manifest, Service, Upstream},
+    names,
     path::PackPath,
     source::{BlobSource, Depot},
     write::{BlobOptions, DirOutput, InputEntry, write_blob},
@@ -150,9 +151,14 @@ impl Stick {
         let manifest = manifest(n, components, ids.contains(LAUNCHER));
         let bytes = manifest.to_canonical_json();
         let digest = Digest::of(&bytes);
+        let name = names::manifest(&manifest.file_stem());
+        let signature = names::signature(&name, ROOT16);
+        let packs = self.dir.path().join("packs");
+        fs::write(packs.join(&name), &bytes).expect("a manifest");
+        fs::write(packs.join(&signature), b"signature").expect("a signature");
         PlannedPack {
             manifest: Arc::new(Verified::by_digest(bytes, &digest).expect("a manifest of ours")),
-            signatures: vec![(format!("demo.kbx.json.{ROOT16}.sshsig"), b"signature".to_vec())],
+            signatures: vec![(signature, b"signature".to_vec())],
             root16: ROOT16.to_owned(),
             root_version: 1,
             approved_by: Vec::new(),
@@ -239,7 +245,7 @@ fn manifest(n: u8, mut components: Vec<Component>, with_service: bool) -> Manife
         secrets: Vec::new(),
         questions: Vec::new(),
         migrations: Vec::new(),
-        space: Space {
+        space: manifest::Space {
             staging: installed,
             installed,
             peak: installed,
@@ -347,6 +353,8 @@ pub(crate) struct World {
     pub(crate) gate: FakeGate,
     pub(crate) cancel: AtomicBool,
     pub(crate) threads: usize,
+    /// What the volume says when it is full: nothing is left of it.
+    pub(crate) space: fn(&Path) -> std::io::Result<Space>,
 }
 
 impl World {
@@ -359,6 +367,7 @@ impl World {
             gate,
             cancel: AtomicBool::new(false),
             threads: 1,
+            space: |_| Ok(Space { free: 0, total: 0 }),
         }
     }
 
@@ -366,6 +375,7 @@ impl World {
         Env {
             now: &now,
             gate: &self.gate,
+            space: &self.space,
             observer: &Unobserved,
             cancel: &self.cancel,
             threads: self.threads,

@@ -23,19 +23,19 @@ use crate::{
 };
 
 /// An install root, a stick, and verbs that use them.
-struct Machine {
+pub(crate) struct Machine {
     _dir: TempDir,
-    root: PathBuf,
-    stick: Stick,
-    world: World,
+    pub(crate) root: PathBuf,
+    pub(crate) stick: Stick,
+    pub(crate) world: World,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(FakeGate::default())
     }
 
-    fn with(gate: FakeGate) -> Self {
+    pub(crate) fn with(gate: FakeGate) -> Self {
         let dir = fast_dir();
         Self {
             root: dir.path().join("my root"),
@@ -46,7 +46,7 @@ impl Machine {
     }
 
     /// A machine on which these releases were installed one after the other.
-    fn having(releases: &[u8]) -> Self {
+    pub(crate) fn having(releases: &[u8]) -> Self {
         let machine = Self::new();
         for n in releases {
             machine.install(&machine.release(*n)).unwrap();
@@ -55,27 +55,27 @@ impl Machine {
         machine
     }
 
-    fn release(&self, n: u8) -> PlannedPack {
+    pub(crate) fn release(&self, n: u8) -> PlannedPack {
         self.stick.pack(n, &[app(n), web(), launcher(n)])
     }
 
-    fn locked(&self) -> LockedRoot {
+    pub(crate) fn locked(&self) -> LockedRoot {
         LockedRoot::open_or_create(&self.root, CREATED, &holder(), NO_WAIT).unwrap()
     }
 
-    fn open(&self) -> InstallRoot {
+    pub(crate) fn open(&self) -> InstallRoot {
         InstallRoot::open(&self.root).unwrap()
     }
 
-    fn install(&self, pack: &PlannedPack) -> Result<Installed, TxError> {
+    pub(crate) fn install(&self, pack: &PlannedPack) -> Result<Installed, TxError> {
         self.carry_out(&plan(pack))
     }
 
-    fn carry_out(&self, plan: &InstallPlan) -> Result<Installed, TxError> {
+    pub(crate) fn carry_out(&self, plan: &InstallPlan) -> Result<Installed, TxError> {
         install(&mut self.locked(), plan, &self.world.env())
     }
 
-    fn rollback(&self, to: Option<u64>, agreed: bool) -> Result<RolledBack, TxError> {
+    pub(crate) fn rollback(&self, to: Option<u64>, agreed: bool) -> Result<RolledBack, TxError> {
         let options = RollbackOptions {
             command: "rollback".to_owned(),
             to,
@@ -85,13 +85,13 @@ impl Machine {
         rollback(&mut self.locked(), &options, &self.world.env())
     }
 
-    fn prune(&self, keep: usize) -> Pruned {
+    pub(crate) fn prune(&self, keep: usize) -> Pruned {
         let command = "prune".to_owned();
         prune(&mut self.locked(), &PruneOptions { command, keep }, &self.world.env()).unwrap()
     }
 
     /// Runs `plan` with a store that `tune` prepares, and recovers if it was stopped.
-    fn stopped(&self, plan: &InstallPlan, fault: Option<FaultPlan>, point: Option<CrashPoint>) -> u64 {
+    pub(crate) fn stopped(&self, plan: &InstallPlan, fault: Option<FaultPlan>, point: Option<CrashPoint>) -> u64 {
         drop(self.locked());
         let store = FaultStore::open(&self.root, fault, false).unwrap();
         let faults = store.faults();
@@ -105,7 +105,7 @@ impl Machine {
     }
 
     /// The installed path of a file of the active generation.
-    fn installed(&self, component: &str, file: &str) -> PathBuf {
+    pub(crate) fn installed(&self, component: &str, file: &str) -> PathBuf {
         let record = self.open().current().unwrap().unwrap();
         let component = record.components.iter().find(|c| c.id == component).unwrap();
         place::component(&component.dir).join(file).unwrap().below(&self.root)
@@ -113,7 +113,7 @@ impl Machine {
 }
 
 /// Replaces the bytes of an installed file, as a person with the right to do so would.
-fn overwrite(path: &PathBuf, bytes: &[u8]) {
+pub(crate) fn overwrite(path: &PathBuf, bytes: &[u8]) {
     fs::remove_file(path).unwrap();
     fs::write(path, bytes).unwrap();
 }
@@ -229,7 +229,7 @@ fn an_interrupted_install_goes_on_from_the_verified_files() {
     };
     machine.stopped(&plan(&pack), Some(fault), None);
     let recovered = recover(&mut machine.locked(), &machine.world.env()).unwrap();
-    assert!(recovered.kept, "{recovered:?}");
+    assert!(recovered.kept > 0, "{recovered:?}");
     let done = machine.install(&pack).unwrap();
     assert!(
         done.bytes.read * 100 <= blob * 15,
@@ -528,9 +528,10 @@ fn a_medium_that_goes_away_leaves_the_old_generation_and_the_staged_files() {
     fs::remove_file(machine.stick.dir.path().join("blobs").join(&launcher.blob.name)).unwrap();
     let ended = machine.install(&two).unwrap_err();
     assert!(matches!(ended.cause(), Cause::Read { component, .. } if component == "kojibox-launcher"));
-    assert_eq!(
-        ended.situation().to_string(),
-        "what was staged is kept for the next attempt; generation 1 stays active"
+    let told = ended.situation().to_string();
+    assert!(
+        told.ends_with("that were staged are kept for the next attempt; generation 1 stays active"),
+        "{told}"
     );
     check_at_rest(&machine.root, "medium gone");
     let done = machine.install(&machine.release(2)).unwrap();

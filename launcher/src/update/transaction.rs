@@ -142,6 +142,7 @@ impl<'a> Tx<'a> {
             doomed: Names::default(),
             floors: Some(floors(offer)),
             purge: false,
+            extra_aside: false,
         };
         Ok(Self {
             locked,

@@ -1,8 +1,10 @@
 //! Owns the committer: verified frames become headers that are compared and files that are handed over.
 
+use std::collections::BTreeMap;
+
 use kojibox_signing::{Digest, Hasher};
 
-use super::{ReadError, SinkResult, TreeSink};
+use super::{ReadError, SinkResult, Start, TreeSink};
 use crate::{
     header,
     index::{Entry, Frame, Index},
@@ -12,6 +14,8 @@ use crate::{
 pub(super) struct Plan {
     /// Per entry: not wanted.
     skipped: Vec<bool>,
+    /// By number of the entry: its first bytes are there.
+    starts: BTreeMap<usize, Start>,
     /// Numbers of the frames that are needed, ascending.
     pub(super) frames: Vec<usize>,
     /// Nothing is skipped, so the whole blob is checked.
@@ -22,35 +26,41 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(index: &Index, sink: &dyn TreeSink) -> Self {
         let skipped: Vec<bool> = index.entries().iter().map(|entry| sink.skip(entry)).collect();
-        let whole = !skipped.contains(&true);
+        let wanted = index.entries().iter().enumerate().filter(|(i, _)| !skipped[*i]);
+        let files = wanted.filter(|(_, entry)| entry.data_len() > 0);
+        let starts: BTreeMap<usize, Start> = files.filter_map(|(i, e)| Some((i, sink.start(e)?))).collect();
+        let whole = starts.is_empty() && !skipped.contains(&true);
         let frames = if whole {
             (0..index.frames().len()).collect()
         } else {
-            needed(index, &skipped)
+            needed(index, &skipped, &starts)
         };
         let entries = index.entries().iter().zip(&skipped);
         let kept = entries.filter(|(_, skipped)| **skipped).map(|(entry, _)| entry);
+        let kept = kept
+            .filter_map(|entry| index.content(entry.path()))
+            .map(|(size, _)| size);
         Self {
-            bytes_kept: kept
-                .filter_map(|entry| index.content(entry.path()))
-                .map(|(size, _)| size)
-                .sum(),
+            bytes_kept: kept.chain(starts.values().map(Start::len)).sum(),
             skipped,
+            starts,
             frames,
             whole,
         }
     }
 }
 
-/// Frames that hold the header or the data of an entry that is wanted.
-fn needed(index: &Index, skipped: &[bool]) -> Vec<usize> {
+/// Frames that hold the header or the data of an entry that is wanted, from where it is not there yet.
+fn needed(index: &Index, skipped: &[bool], starts: &BTreeMap<usize, Start>) -> Vec<usize> {
     let frames = index.frames();
     let mut out: Vec<usize> = Vec::new();
     let mut start = 0;
-    for (entry, skipped) in index.entries().iter().zip(skipped) {
-        let data_end = start + header::header_len(entry) + entry.data_len();
+    for (i, (entry, skipped)) in index.entries().iter().zip(skipped).enumerate() {
+        let data = start + header::header_len(entry);
+        let data_end = data + entry.data_len();
         if !skipped {
-            let first = frames.partition_point(|f| f.raw_off + f.raw_len <= start);
+            let wanted = starts.get(&i).map_or(start, |there| data + there.len());
+            let first = frames.partition_point(|f| f.raw_off + f.raw_len <= wanted);
             let from = out.last().map_or(first, |last| first.max(last + 1));
             out.extend((from..frames.len()).take_while(|i| frames[*i].raw_off < data_end));
         }
@@ -136,11 +146,11 @@ impl<'a> Committer<'a> {
             if expected.get(from..from + piece.len()) != Some(piece) {
                 return Err(self.header_error(entry.path()));
             }
-            if after == header_end && wanted {
+            if after == header_end && wanted && !self.plan.starts.contains_key(&self.entry) {
                 self.begin(entry, sink)?;
             }
         } else if self.at < data_end {
-            if wanted {
+            if wanted && self.wants_data(entry, header_end, sink)? {
                 self.hasher.update(piece);
                 self.told(entry, sink.data(piece))?;
                 if after == data_end {
@@ -151,6 +161,21 @@ impl<'a> Committer<'a> {
             return Err(self.header_error(entry.path()));
         }
         Ok(())
+    }
+
+    /// True unless these bytes of `entry` are there already; takes up the file where they end.
+    fn wants_data(&mut self, entry: &Entry, data: u64, sink: &mut dyn TreeSink) -> Result<bool, ReadError> {
+        let Some(there) = self.plan.starts.get(&self.entry) else {
+            return Ok(true);
+        };
+        let goes_on = data + there.len();
+        if let Entry::File { mode, path, .. } = entry
+            && self.at == goes_on
+        {
+            self.hasher = there.hasher();
+            self.told(entry, sink.resume_file(path, *mode, there.len()))?;
+        }
+        Ok(self.at >= goes_on)
     }
 
     /// The header of `entry` was compared.

@@ -12,12 +12,14 @@ mod commit;
 mod error;
 mod medium;
 mod pipeline;
+mod start;
 
 use std::sync::atomic::AtomicBool;
 
 use kojibox_signing::{Digest, Verified};
 
 pub use error::{Damage, ReadError};
+pub use start::{Start, verified_start};
 
 use crate::{
     Progress,
@@ -56,10 +58,20 @@ pub trait TreeSink {
         false
     }
 
+    /// What is there of `entry`, a file that is not skipped: its first bytes, as [`verified_start`] gave them. Asked
+    /// once per file before anything is read; frames that hold nothing else are not read.
+    fn start(&self, _entry: &Entry) -> Option<Start> {
+        None
+    }
+
     /// A directory; its parents came before.
     fn dir(&mut self, path: &PackPath, mode: u32) -> SinkResult;
     /// A file begins; exactly `size` bytes follow.
     fn begin_file(&mut self, path: &PackPath, mode: u32, size: u64, sha256: &Digest) -> SinkResult;
+    /// A file of which [`TreeSink::start`] gave the first `from` bytes goes on; the rest of it follows.
+    fn resume_file(&mut self, path: &PackPath, _mode: u32, _from: u64) -> SinkResult {
+        Err(format!("`{path}` was never begun").into())
+    }
     /// The next bytes of the file.
     fn data(&mut self, bytes: &[u8]) -> SinkResult;
     /// The file is whole, its digest was compared.
@@ -201,6 +213,17 @@ pub fn extract(
         },
         sink,
     )
+}
+
+/// Bytes of the blob that [`extract`] would read for `sink`.
+pub fn bytes_needed(index: &Index, sink: &dyn TreeSink) -> u64 {
+    let frames = commit::Plan::new(index, sink).frames;
+    frames.iter().map(|n| index.frames()[*n].comp_len).sum()
+}
+
+/// Looks whether the blob of `component` is on the medium, whole or in parts that fit; reads nothing of it.
+pub fn find_blob(source: &dyn BlobSource, component: &Component, index: &Index) -> Result<(), ReadError> {
+    medium::Medium::open(source, &component.blob, index).map(drop)
 }
 
 /// Hashes a whole blob, parts in order, without decoding anything: what `sha256sum` says about it.

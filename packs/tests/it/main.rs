@@ -18,6 +18,8 @@ mod properties;
 #[cfg(unix)]
 mod recovery;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod roundtrip;
 #[cfg(test)]
 mod single_file;

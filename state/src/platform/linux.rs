@@ -1,10 +1,15 @@
 //! Owns what only Linux has: `FICLONE`, `syncfs`, and `/proc`.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
     fs::File,
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -41,17 +46,44 @@ pub(super) fn sync_tree(root: &Handle, path: &RootPath) -> io::Result<()> {
     Ok(retry_on_intr(|| fs::syncfs(dir.as_fd()))?)
 }
 
-/// The programs of all processes that may be looked at.
-pub(crate) fn running_programs() -> Vec<PathBuf> {
+/// Bytes of a command line or a memory map that are looked at; a process with more of them is seen in part.
+const PROC_MAX: u64 = 8 << 20;
+
+/// Places below `root` that a process runs from, of all processes that may be looked at: its program, its working
+/// directory, a script it was given, a library it has mapped.
+pub(crate) fn in_use_below(root: &Path) -> Vec<PathBuf> {
     let Ok(dir) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    dir.filter_map(Result::ok)
-        .filter(|e| {
-            e.file_name()
-                .to_str()
-                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
-        })
-        .filter_map(|e| std::fs::read_link(e.path().join("exe")).ok())
-        .collect()
+    let is_process = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
+    let processes = dir
+        .filter_map(Result::ok)
+        .filter(|e| e.file_name().to_str().is_some_and(is_process));
+    let mut found = BTreeSet::new();
+    for process in processes.map(|e| e.path()) {
+        let links = ["exe", "cwd"].map(|name| std::fs::read_link(process.join(name)).ok());
+        found.extend(links.into_iter().flatten());
+        let words = head(&process.join("cmdline"));
+        found.extend(words.split(|b| *b == 0).map(path_of));
+        // A path begins at the first slash of its line: nothing before it has one.
+        let maps = head(&process.join("maps"));
+        let mapped = maps
+            .split(|b| *b == b'\n')
+            .filter_map(|line| line.get(line.iter().position(|b| *b == b'/')?..));
+        found.extend(mapped.map(path_of));
+    }
+    found.into_iter().filter(|path| path.starts_with(root)).collect()
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// The beginning of a file of `/proc`; empty if the process is gone or somebody else's.
+fn head(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(PROC_MAX).read_to_end(&mut bytes));
+    // What was read until it failed counts.
+    drop(read);
+    bytes
 }

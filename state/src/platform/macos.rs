@@ -9,7 +9,7 @@ use std::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -66,8 +66,8 @@ unsafe extern "C" {
     fn proc_pidpath(pid: c_int, buffer: *mut c_void, buffersize: u32) -> c_int;
 }
 
-/// The programs of all processes that may be looked at.
-pub(crate) fn running_programs() -> Vec<PathBuf> {
+/// The programs below `root` that run, of all processes that may be looked at.
+pub(crate) fn in_use_below(root: &Path) -> Vec<PathBuf> {
     let mut pids = vec![0 as c_int; 65_536];
     let bytes = c_int::try_from(pids.len() * size_of::<c_int>()).expect("a buffer of 256 KiB");
     // SAFETY: the buffer is valid for `bytes` bytes, and the call writes at most that many.
@@ -80,5 +80,6 @@ pub(crate) fn running_programs() -> Vec<PathBuf> {
         let n = usize::try_from(n).ok().filter(|n| *n > 0)?;
         Some(PathBuf::from(OsStr::from_bytes(&path[..n])))
     };
-    pids.into_iter().filter_map(path_of).collect()
+    let programs = pids.into_iter().filter_map(path_of);
+    programs.filter(|program| program.starts_with(root)).collect()
 }

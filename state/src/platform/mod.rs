@@ -12,15 +12,14 @@ mod unix;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::running_programs;
+pub(crate) use linux::in_use_below;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::running_programs;
+pub(crate) use macos::in_use_below;
 #[cfg(unix)]
 pub(crate) use unix::{
     Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, sync_open_file, write_link,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, running_programs, sync_open_file,
-    write_link,
+    Handle, create_root, finish_file, give_mode, in_use_below, is_alive, mode_of, open_lock, sync_open_file, write_link,
 };

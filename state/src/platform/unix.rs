@@ -242,7 +242,16 @@ fn set_open_mode(file: &File, mode: FileMode) -> io::Result<()> {
         FileMode::Program => read | execute,
         FileMode::FrontDoor => read | execute | Mode::WUSR,
     };
-    Ok(retry_on_intr(|| fs::fchmod(file, bits))?)
+    match retry_on_intr(|| fs::fchmod(file, bits)) {
+        // Refused though we may: a file system without modes (FAT, exFAT), where there is nothing to set.
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) if may_set_modes(file)? => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn may_set_modes(file: &File) -> io::Result<bool> {
+    let user = rustix::process::geteuid();
+    Ok(user.is_root() || fs::fstat(file)?.st_uid == user.as_raw())
 }
 
 /// Makes the bytes of an open file durable, through the drive's cache.

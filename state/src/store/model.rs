@@ -26,9 +26,7 @@ type Id = usize;
 /// Largest file that is loaded into a model; trees of tests are small.
 const FILE_MAX: u64 = 64 << 20;
 /// The launcher's, which no transaction changes.
-const NOT_OURS: &[&str] = &[
-    "config", "data", "logs", "run", "temp", "secrets", "projects", "backups",
-];
+const NOT_OURS: &[&str] = &["config", "data", "logs", "run", "temp", "secrets", "projects"];
 
 /// The durable and the present state of everything below a root.
 #[derive(Clone, Debug)]

@@ -23,6 +23,7 @@ fn begin() -> Record {
         doomed: Names::default(),
         floors: None,
         purge: false,
+        extra_aside: false,
     }))
 }
 

@@ -4,10 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kojibox_signing::Digest;
 use kojibox_state::{
-    LockedRoot, StateError,
+    InstallRoot, LockedRoot, StateError,
     doc::Versioned as _,
+    layout::place,
     receipts,
     records::{Floors, PackFloor},
+    store::{Fault, FaultPlan, FaultStore, compose},
     trust,
 };
 use tempfile::TempDir;
@@ -119,4 +121,44 @@ fn pinned_roots_stay_as_they_are() {
     assert_eq!(trust::roots(locked.root().dir(), "../../../etc").unwrap(), []);
     assert!(trust::unpin(locked.store(), id).unwrap());
     assert_eq!(trust::publishers(locked.root().dir()).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_pin_is_there_or_not() {
+    let pinned = |locked: &LockedRoot| locked.root().pin_mark(7).unwrap().is_some();
+    let open = |path: &std::path::Path, at: Option<u64>| {
+        let plan = at.map(|at| FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        });
+        let store = FaultStore::open(path, plan, false).unwrap();
+        let faults = store.faults();
+        let root = InstallRoot::open(path).unwrap();
+        let locked = LockedRoot::open_with(root, Box::new(store), &holder("x"), Duration::ZERO).unwrap();
+        (locked, faults)
+    };
+    for (before, after) in [
+        (None, Some("2026-01-01T00:00:00Z")),
+        (Some("2026-01-01T00:00:00Z"), None),
+    ] {
+        for at in 1.. {
+            let (dir, locked) = root();
+            compose::create_dirs(locked.store(), &place::generation(7)).unwrap();
+            locked.pin(7, before).unwrap();
+            drop(locked);
+            let (locked, faults) = open(dir.path(), Some(at));
+            let ended = locked.pin(7, after);
+            drop(locked);
+            let (locked, _) = open(dir.path(), None);
+            if !faults.is_dead() {
+                assert!(ended.unwrap() && pinned(&locked) == after.is_some() && at > 1);
+                assert!(!locked.pin(7, after).unwrap(), "once is enough");
+                break;
+            }
+            assert!(ended.unwrap_err().is_killed(), "stopped at {at}");
+            locked.pin(7, after).unwrap();
+            assert_eq!(pinned(&locked), after.is_some(), "repeated after a stop at {at}");
+        }
+    }
 }

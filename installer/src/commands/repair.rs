@@ -1,0 +1,172 @@
+//! Owns `repair`: installed files that are not as they were signed get their signed content back.
+
+use std::{path::PathBuf, sync::Arc};
+
+use kojibox_console::{Exit, Outcome, Report, bytes};
+use kojibox_packs::source::BlobSource;
+use kojibox_state::InstallRoot;
+use serde::Serialize;
+
+use super::shared::{RootArgs, count};
+use crate::{
+    flow::{Session, open_locked, recovery_needed, transact},
+    medium::{Medium, MediumError},
+    report::{StateReport, kind, tx_report},
+    transaction::{self, Finding, FindingKind, Lacking, RepairOptions, Repaired},
+    wizard::texts::EN,
+};
+
+/// Give damaged installed files their signed content back; reads only what is needed
+///
+/// Sound files of the root are used first, then the media. A running program keeps the file it has opened. Exit codes: 21 a
+/// medium is damaged, 33 a medium is needed and missing (what could be repaired is repaired), 50 nothing to repair.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    root: RootArgs,
+    /// Depot or `.kpack` file that has the installed packs; may be repeated. Default: where this program lies
+    #[arg(long, value_name = "DIR|FILE")]
+    source: Vec<PathBuf>,
+    /// Move what is in the trees and not part of them to `backups/`
+    #[arg(long)]
+    remove_extra: bool,
+    /// Only show what would be repaired
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask nothing (nothing is asked here; for symmetry with the other commands)
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    root: String,
+    dry_run: bool,
+    txid: Option<&'a str>,
+    repaired: &'a [Finding],
+    files: u64,
+    bytes: u64,
+    read: u64,
+    aside: &'a [String],
+    left: &'a [Finding],
+    lacking: &'a [Lacking],
+}
+
+/// Something could not be repaired.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0)]
+struct NotRepaired(String, #[source] Option<Box<kojibox_packs::read::ReadError>>);
+
+pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
+    let path = args.root.path(session);
+    if args.dry_run {
+        let root = InstallRoot::open(&path).map_err(StateReport)?;
+        if root.recovery_needed().map_err(StateReport)? {
+            return Err(recovery_needed());
+        }
+    }
+    let sources = sources(session, args)?;
+    let mut locked = open_locked(session, &path)?;
+    let options = RepairOptions {
+        command: session.world.command.clone(),
+        remove_extra: args.remove_extra,
+        dry_run: args.dry_run,
+    };
+    let (done, _) = transact(session, &EN, &[], |env| {
+        transaction::repair(&mut locked, &sources, &options, env)
+    })
+    .map_err(|e| tx_report(session.ui, e))?;
+    if session.ui.is_json() {
+        session.ui.json(&Document {
+            root: path.display().to_string(),
+            dry_run: args.dry_run,
+            txid: done.txid.as_deref(),
+            repaired: &done.repaired,
+            files: done.files,
+            bytes: done.bytes,
+            read: done.read,
+            aside: &done.aside,
+            left: &done.left,
+            lacking: &done.lacking,
+        });
+    }
+    tell(session, args, &done);
+    conclude(args, done)
+}
+
+/// The media that were named, or the one that this program lies on; none is fine, too.
+fn sources(session: &Session<'_>, args: &Args) -> Result<Vec<Arc<dyn BlobSource>>, Report> {
+    match Medium::open(&args.source, &session.world.program) {
+        Ok(medium) => Ok((0..medium.paths().count()).map(|at| medium.blobs(at)).collect()),
+        Err(MediumError::NoSource(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tell(session: &Session<'_>, args: &Args, done: &Repaired) {
+    for finding in &done.repaired {
+        session.ui.detail(&finding.to_string());
+    }
+    for path in &done.aside {
+        session.ui.note(&format!("to `backups/`: `{path}`"));
+    }
+    let extra = done.left.iter().filter(|f| f.kind == FindingKind::Extra);
+    for finding in extra.clone() {
+        session.ui.note(&format!("left alone: {finding}"));
+    }
+    if extra.count() > 0 && !args.remove_extra {
+        session
+            .ui
+            .note("to move what is not part of the trees to `backups/`, add `--remove-extra`");
+    }
+    if done.repaired.is_empty() && done.aside.is_empty() {
+        if done.lacking.is_empty() {
+            session.ui.status("Nothing to do: nothing is damaged.");
+        }
+        return;
+    }
+    session.ui.done(&format!(
+        "{} ({}) {}, {} read from the medium.",
+        count(done.files, "file"),
+        bytes(done.bytes),
+        if args.dry_run { "would be repaired" } else { "repaired" },
+        bytes(done.read),
+    ));
+}
+
+fn conclude(args: &Args, mut done: Repaired) -> Outcome {
+    if done.lacking.is_empty() {
+        let nothing = done.repaired.is_empty() && done.aside.is_empty();
+        return Ok(if nothing { Exit::NothingToDo } else { Exit::Done });
+    }
+    let mut text = "could not repair everything".to_owned();
+    for lacking in &done.lacking {
+        text.push('\n');
+        text.push_str(&line(lacking));
+    }
+    let pack = done.lacking[0].pack.clone();
+    let why = done.lacking.iter_mut().find_map(|l| l.why.take());
+    let exit = why.as_ref().map_or(Exit::MediumMissing, |why| kind(why.kind()));
+    let state = match (&done.txid, args.dry_run) {
+        (Some(_), _) => format!("repaired: {}; the rest is as it was", count(done.files, "file")),
+        (None, true) => "nothing was written; this is what would be left".to_owned(),
+        (None, false) => "nothing was written".to_owned(),
+    };
+    let hint = match exit {
+        Exit::MediumMissing => format!(
+            "insert the medium that pack `{pack}` was installed from, name it with `--source`, and run the same command again"
+        ),
+        _ => "use another copy of the medium, then run the same command again".to_owned(),
+    };
+    Err(Report::new(exit, NotRepaired(text, why)).state(state).hint(hint))
+}
+
+fn line(lacking: &Lacking) -> String {
+    let what = match &lacking.why {
+        Some(_) => "the medium could not give all of it",
+        None => "no medium at hand has it",
+    };
+    let Lacking { component, version, .. } = lacking;
+    let (files, size) = (count(lacking.files, "file"), bytes(lacking.bytes));
+    format!("{what}: component `{component}` {version} ({files}, {size})")
+}

@@ -1,0 +1,188 @@
+//! Owns the end of a repair: what lies in the mirror takes its place. Carried on after a stop, never undone.
+//!
+//! Every step looks before it acts. The mirror says what is left to do: what has its place is not in it any more. What is
+//! in the way (a directory where a file belongs, something else where a directory belongs) goes to `backups/<txid>`, and
+//! so do things that are not part of a tree, if that was asked for: they may be a person's, so nothing is deleted.
+
+use std::collections::BTreeSet;
+
+use kojibox_state::{
+    CrashPoint, RootPath, StoreError,
+    layout::place,
+    receipts::TxOutcome,
+    store::{Kind, compose, unless_absent},
+};
+
+use super::super::{
+    error::Cause,
+    finish::close,
+    tx::Tx,
+    undo::sync_names,
+    verify::{FindingKind, look_at, trees_of},
+};
+use crate::plan::Phase;
+
+/// Puts everything in its place; gives what was moved to `backups/`, as paths in the root.
+///
+/// Crash: each thing is what it was or what was signed; the rest of the mirror tells the next attempt what to do.
+pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
+    let top = super::mirror(tx)?;
+    let steps = walk(tx, &top)?;
+    tx.env.observer.phase(Phase::Publish, Some(steps.len() as u64));
+    let mut aside = Aside::default();
+    let (dirs, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.kind == Kind::Dir);
+    for step in &dirs {
+        make_dir(tx, step, &mut aside)?;
+        tx.env.observer.add(1);
+    }
+    // A directory must be certain to be there before the only copy of anything is moved into it.
+    let touched: BTreeSet<RootPath> = dirs.iter().map(|s| s.place.clone()).chain([RootPath::ROOT]).collect();
+    for dir in &touched {
+        sync_names(tx, dir)?;
+    }
+    for (n, step) in others.iter().enumerate() {
+        put(tx, step, n, &mut aside)?;
+        tx.env.observer.add(1);
+    }
+    if tx.begin.extra_aside {
+        extra_aside(tx, &mut aside)?;
+    }
+    for dir in &touched {
+        sync_names(tx, dir)?;
+    }
+    sync_backups(tx)?;
+    tx.reach(CrashPoint::Repaired)?;
+    for path in &aside.moved {
+        let backup = place::backup(tx.begin.txid());
+        tx.begin.draft.notes.push(format!("`{path}` was moved to `{backup}`"));
+    }
+    let active = tx.active();
+    close(tx, TxOutcome::Done, None, active)?;
+    Ok(aside.moved)
+}
+
+/// One thing of the mirror.
+struct Step {
+    /// Where it lies.
+    staged: RootPath,
+    /// Where it belongs.
+    place: RootPath,
+    kind: Kind,
+}
+
+/// The mirror from the top down, so that a directory comes before what is in it.
+fn walk(tx: &Tx<'_>, top: &RootPath) -> Result<Vec<Step>, Cause> {
+    let (mut steps, mut todo) = (Vec::new(), vec![(top.clone(), RootPath::ROOT)]);
+    while let Some((dir, place)) = todo.pop() {
+        for entry in tx.root.dir().list(&dir)? {
+            let name = entry.name.unwrap_or_else(|lossy| lossy);
+            let (staged, place) = (dir.join(&name)?, place.join(&name)?);
+            if entry.kind == Kind::Dir {
+                todo.push((staged.clone(), place.clone()));
+            }
+            steps.push(Step {
+                staged,
+                place,
+                kind: entry.kind,
+            });
+        }
+    }
+    Ok(steps)
+}
+
+fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
+    match tx.root.dir().stat(&step.place)? {
+        Some(stat) if stat.kind == Kind::Dir => return Ok(()),
+        Some(_) => move_aside(tx, &step.place, aside)?,
+        None => {}
+    }
+    Ok(tx.store.create_dir(&step.place)?)
+}
+
+/// Gives a file or a link its place in one step.
+fn put(tx: &Tx<'_>, step: &Step, n: usize, aside: &mut Aside) -> Result<(), Cause> {
+    let there = tx.root.dir().stat(&step.place)?;
+    if there.is_some_and(|s| !matches!(s.kind, Kind::File | Kind::Link)) {
+        move_aside(tx, &step.place, aside)?;
+    }
+    let program = tx
+        .root
+        .dir()
+        .stat(&step.staged)?
+        .is_some_and(|s| s.executable != Some(false));
+    if step.kind == Kind::File && program {
+        let old = tx.staged("dead")?;
+        compose::create_dirs(tx.store, &old)?;
+        let old = old.join(&n.to_string())?;
+        return Ok(tx.store.replace_program(&step.staged, &step.place, &old)?);
+    }
+    Ok(tx.store.replace(&step.staged, &step.place)?)
+}
+
+/// What was moved to `backups/`.
+#[derive(Default)]
+struct Aside {
+    /// Where it was, as paths in the root.
+    moved: Vec<String>,
+    /// Directories whose names are certain to be there.
+    durable: BTreeSet<RootPath>,
+}
+
+/// Moves what is at `path` to the same place below `backups/<txid>`.
+///
+/// Crash: it is at one of the two places, because the directory that takes it is durable before.
+fn move_aside(tx: &Tx<'_>, path: &RootPath, aside: &mut Aside) -> Result<(), Cause> {
+    let to = place::backup(tx.begin.txid()).join(path.as_str())?;
+    let mut above = to.parent();
+    if let Some(parent) = &above {
+        compose::create_dirs(tx.store, parent)?;
+    }
+    while let Some(dir) = above {
+        above = dir.parent();
+        if !aside.durable.contains(&dir) {
+            tx.store.sync_dir(&dir)?;
+            aside.durable.insert(dir);
+        }
+    }
+    tx.store.rename(path, &to)?;
+    aside.moved.push(path.to_string());
+    Ok(())
+}
+
+/// Moves what is in the trees and not part of them.
+fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
+    let records: Vec<_> = tx.root.generations()?.into_iter().map(|g| g.record).collect();
+    for tree in trees_of(&records) {
+        // What a tree should hold is not known without its list.
+        let Ok(index) = tx.root.index(tree) else { continue };
+        let findings = look_at(tx.root.dir(), tree, &index)?.findings;
+        for extra in findings.iter().filter(|f| f.kind == FindingKind::Extra) {
+            let Ok(path) = place::component(&tree.dir).join(&extra.path) else {
+                continue;
+            };
+            match move_aside(tx, &path, aside) {
+                Err(Cause::State(error)) if error.store().is_some_and(stays) => {
+                    tx.note(format!("`{path}` could not be moved: {error}"));
+                }
+                done => done?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A thing that cannot be moved stays: another volume, or a name that the file system gives in another form.
+fn stays(error: &StoreError) -> bool {
+    use std::io::ErrorKind::{CrossesDevices, NotFound};
+    matches!(error.kind(), Some(CrossesDevices | NotFound))
+}
+
+/// A move is durable with either of its directories.
+fn sync_backups(tx: &Tx<'_>) -> Result<(), Cause> {
+    let top = place::backup(tx.begin.txid());
+    unless_absent(tx.store.sync_tree(&top))?;
+    if tx.root.dir().exists(&top)? {
+        sync_names(tx, &top.parent().unwrap_or(RootPath::ROOT))?;
+    }
+    Ok(())
+}
