@@ -17,10 +17,10 @@ pub(crate) use linux::running_programs;
 pub(crate) use macos::running_programs;
 #[cfg(unix)]
 pub(crate) use unix::{
-    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, sync_open_file, write_link,
+    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, refusal_code, sync_open_file, write_link,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, running_programs, sync_open_file,
-    write_link,
+    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, refusal_code, running_programs,
+    sync_open_file, write_link,
 };
