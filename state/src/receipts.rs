@@ -181,7 +181,10 @@ pub fn last_link(root: &RootDir) -> Result<Option<Link>, StateError> {
 
 /// Gives `receipt` its file, durable when it returns; one that is there already is left alone.
 pub fn publish(store: &dyn Store, receipt: &Receipt) -> Result<(), StateError> {
-    compose::create_dirs(store, &place::receipts())?;
+    if compose::create_dirs(store, &place::receipts())? {
+        // The journal is emptied after this: without its directory the first receipt would go with a power cut.
+        store.sync_dir(&place::state())?;
+    }
     let path = place::receipt(&receipt.txid);
     if store.root().exists(&path)? {
         return Ok(store.sync_dir(&place::receipts())?);

@@ -87,7 +87,9 @@ pub fn raise(store: &dyn Store, next: &Floors) -> Result<(), StateError> {
     if old.as_ref() == Some(&merged) {
         return Ok(());
     }
-    compose::create_dirs(store, &place::trust())?;
+    if compose::create_dirs(store, &place::trust())? {
+        store.sync_dir(&place::state())?;
+    }
     doc::replace(store, &place::floors(), &merged)
 }
 

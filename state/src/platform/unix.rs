@@ -19,7 +19,7 @@ use super::linux as os;
 use super::macos as os;
 use crate::{
     path::RootPath,
-    store::{FileMode, Kind, Listed, Stat},
+    store::{FileMode, Kind, Listed, Refusal, Stat},
 };
 
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -312,4 +312,17 @@ pub(crate) fn give_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// For the power cut model: makes a symbolic link.
 pub(crate) fn write_link(target: &str, path: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)
+}
+
+/// For the fault twin: the error number of a refusal.
+pub(crate) fn refusal_code(refusal: Refusal) -> i32 {
+    let errno = match refusal {
+        Refusal::Medium => Errno::IO,
+        Refusal::NoSpace => Errno::NOSPC,
+        Refusal::Quota => Errno::DQUOT,
+        Refusal::Denied => Errno::ACCESS,
+        Refusal::Interrupted => Errno::INTR,
+        Refusal::ReadOnly => Errno::ROFS,
+    };
+    errno.raw_os_error()
 }

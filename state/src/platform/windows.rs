@@ -21,7 +21,10 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::{ERROR_ACCESS_DENIED, ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION},
+    Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_DISK_FULL, ERROR_DISK_QUOTA_EXCEEDED, ERROR_IO_DEVICE, ERROR_LOCK_VIOLATION,
+        ERROR_OPERATION_ABORTED, ERROR_SHARING_VIOLATION, ERROR_WRITE_PROTECT,
+    },
     Storage::FileSystem::{
         FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS,
         FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_READ, FILE_SHARE_WRITE, MOVEFILE_REPLACE_EXISTING,
@@ -31,7 +34,7 @@ use windows_sys::Win32::{
 
 use crate::{
     path::RootPath,
-    store::{FileMode, Kind, Listed, Stat},
+    store::{FileMode, Kind, Listed, Refusal, Stat},
 };
 
 /// Waits between tries when a scanner or an indexer holds a file: about 10 s in all.
@@ -369,4 +372,17 @@ pub(crate) fn give_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// For the power cut model: links are not used on Windows.
 pub(crate) fn write_link(_target: &str, _path: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// For the fault twin: the error number of a refusal.
+pub(crate) fn refusal_code(refusal: Refusal) -> i32 {
+    let code = match refusal {
+        Refusal::Medium => ERROR_IO_DEVICE,
+        Refusal::NoSpace => ERROR_DISK_FULL,
+        Refusal::Quota => ERROR_DISK_QUOTA_EXCEEDED,
+        Refusal::Denied => ERROR_ACCESS_DENIED,
+        Refusal::Interrupted => ERROR_OPERATION_ABORTED,
+        Refusal::ReadOnly => ERROR_WRITE_PROTECT,
+    };
+    code.cast_signed()
 }

@@ -5,19 +5,55 @@
 //! [`Model`] beside it, the same moment can be turned into every disk that a power cut may leave.
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{FileMode, NewFile, RealStore, RootDir, Store, StoreError, model::Model};
-use crate::{crash::CrashPoint, path::RootPath};
+use crate::{crash::CrashPoint, path::RootPath, platform};
+
+/// Why a file system says no. Each is the error number that this system uses for it, as a real refusal carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// `EIO`: the medium failed.
+    Medium,
+    /// `ENOSPC`: the volume is full.
+    NoSpace,
+    /// `EDQUOT`: the user's share of the volume is full.
+    Quota,
+    /// `EACCES`: the right is missing.
+    Denied,
+    /// `EINTR`: a signal came in between.
+    Interrupted,
+    /// `EROFS`: the volume became read-only, as ext4 does after an error of its own.
+    ReadOnly,
+}
+
+impl Refusal {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::Medium,
+        Self::NoSpace,
+        Self::Quota,
+        Self::Denied,
+        Self::Interrupted,
+        Self::ReadOnly,
+    ];
+
+    /// The error of this system.
+    pub fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(platform::refusal_code(self))
+    }
+}
 
 /// What happens at a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused; nothing changes.
-    Error(ErrorKind),
+    Refused(Refusal),
+    /// It is refused, and so is every later one: a dying disk, or one that became read-only.
+    RefusedFromHere(Refusal),
     /// A write stores half of its bytes and then finds the volume full; other mutations are refused as full.
     ShortWrite,
     /// The process stops before it.
@@ -35,6 +71,19 @@ pub struct FaultPlan {
     pub fault: Fault,
     /// An error repeats at every later mutation that takes space (a full disk stays full).
     pub lasting: bool,
+}
+
+impl FaultPlan {
+    /// True if mutation number `count`, `what`, is to be hit.
+    fn strikes(&self, count: u64, what: &str) -> bool {
+        if count <= self.at {
+            return count == self.at;
+        }
+        match self.fault {
+            Fault::RefusedFromHere(_) => true,
+            _ => self.lasting && takes_space(what),
+        }
+    }
 }
 
 /// One mutation that was asked for.
@@ -125,20 +174,18 @@ impl Faults {
         let Some(plan) = state.plan else {
             return Ok(Way::Whole);
         };
-        let now = state.count == plan.at;
-        let still = plan.lasting && state.count > plan.at && takes_space(what);
-        if !now && !still {
+        if !plan.strikes(state.count, what) {
             return Ok(Way::Whole);
         }
-        let refused = |kind| StoreError::Io {
+        let refused = |refusal: Refusal| StoreError::Io {
             action: what,
             path: path.below(root.path()),
-            source: io::Error::new(kind, "injected"),
+            source: refusal.error(),
         };
         match plan.fault {
-            Fault::Error(kind) => Err(refused(kind)),
-            Fault::ShortWrite if takes_bytes(what) => Ok(Way::Half(refused(ErrorKind::StorageFull))),
-            Fault::ShortWrite => Err(refused(ErrorKind::StorageFull)),
+            Fault::Refused(why) | Fault::RefusedFromHere(why) => Err(refused(why)),
+            Fault::ShortWrite if takes_bytes(what) => Ok(Way::Half(refused(Refusal::NoSpace))),
+            Fault::ShortWrite => Err(refused(Refusal::NoSpace)),
             Fault::Kill => {
                 state.dead = true;
                 Err(StoreError::Killed(state.count))
@@ -195,6 +242,15 @@ impl FaultStore {
             real,
             faults: Arc::new(faults),
         })
+    }
+
+    /// Opens the root at `path` after the process whose hand was `before` has stopped there: what that process did not
+    /// sync is as open as it was, because a stop of a process syncs nothing. Without a model in `before` there is none here.
+    pub fn after(before: &Faults, path: impl Into<PathBuf>, plan: Option<FaultPlan>) -> Result<Self, StoreError> {
+        let store = Self::open(path, plan, false)?;
+        let model = before.lock().model.clone();
+        store.faults.lock().model = model;
+        Ok(store)
     }
 
     /// The hand on it.

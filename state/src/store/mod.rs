@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
 };
 
-pub use faults::{Fault, FaultPlan, FaultStore, Faults};
+pub use faults::{Asked, Fault, FaultPlan, FaultStore, Faults, Refusal};
 pub use real::{Kind, Listed, RealStore, RootDir, Stat};
 
 use crate::{crash::CrashPoint, path::RootPath};

@@ -1,12 +1,10 @@
 //! The journal survives every cut of its last record and nothing else.
 
-use std::io::ErrorKind;
-
 use kojibox_state::{
     StateError,
     journal::{self, Begin, Journal, Names, Record, TxKind},
     layout::place,
-    store::{Fault, FaultPlan, FaultStore, RealStore, RootDir, compose},
+    store::{Fault, FaultPlan, FaultStore, RealStore, Refusal, RootDir, compose},
 };
 use tempfile::TempDir;
 
@@ -92,7 +90,7 @@ fn a_failed_append_leaves_the_journal_as_it_was() {
     let whole = write_three(&dir);
     let found = journal::read(&RootDir::open(dir.path()).unwrap()).unwrap();
     for at in 1..=2 {
-        for fault in [Fault::ShortWrite, Fault::Error(ErrorKind::PermissionDenied)] {
+        for fault in [Fault::ShortWrite, Fault::Refused(Refusal::Denied)] {
             let plan = FaultPlan {
                 at,
                 fault,

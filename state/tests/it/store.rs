@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use kojibox_state::{
     Store, StoreError,
-    store::{Fault, FaultPlan, FaultStore, FileMode, Kind, RealStore, compose},
+    store::{Fault, FaultPlan, FaultStore, FileMode, Kind, RealStore, Refusal, compose},
 };
 
 use crate::support::{dir, path, snapshot};
@@ -107,7 +107,7 @@ mod unix {
 fn a_fault_comes_at_its_number_and_a_stop_lasts() {
     let dir = dir();
     let plan = |at, fault, lasting| Some(FaultPlan { at, fault, lasting });
-    let store = FaultStore::open(dir.path(), plan(2, Fault::Error(ErrorKind::StorageFull), true), false).unwrap();
+    let store = FaultStore::open(dir.path(), plan(2, Fault::Refused(Refusal::NoSpace), true), false).unwrap();
     store.create_dir(&path("a")).unwrap();
     assert!(store.create_dir(&path("b")).unwrap_err().is_no_space());
     assert!(
