@@ -36,6 +36,8 @@ pub(super) struct Input {
     pub(super) data_format: Option<String>,
     pub(super) runtime: Option<RuntimeKind>,
     pub(super) upstream: String,
+    /// The upstream's signature that was checked.
+    pub(super) signature: Option<String>,
     /// Digest over the inputs; absent: the tree is the input.
     pub(super) inputs_sha256: Option<Digest>,
     /// The entries are the same for every target.
@@ -92,7 +94,7 @@ impl Input {
                 upstream: Upstream {
                     source: self.upstream,
                     sha256: self.inputs_sha256.unwrap_or(facts.tree_sha256),
-                    signature: None,
+                    signature: self.signature,
                 },
                 blob: blob.stated.clone(),
                 index: blob.index.clone(),

@@ -7,7 +7,6 @@
 mod blob;
 mod component;
 mod differs;
-mod elf;
 mod error;
 mod implicit;
 mod inventory;

@@ -243,6 +243,7 @@ fn input((component, tree): (&ResolvedComponent, PreparedTree)) -> Input {
         data_format: c.data_format,
         runtime: c.runtime,
         upstream: tree.upstream,
+        signature: tree.signature,
         inputs_sha256: Some(tree.inputs_sha256),
         portable: tree.portable,
         entries: tree.entries,

@@ -1,9 +1,11 @@
 //! Owns what a component needs of its host's C library: found by looking, compared with what the definition says.
 
-use kojibox_packs::{Arch, Os, Target, manifest::Runtime};
+use kojibox_packs::{Target, manifest::Runtime};
 
-use super::elf::{self, Elf, Machine};
-use crate::definition::RuntimeKind;
+use crate::{
+    definition::RuntimeKind,
+    elf::{self, Elf, Machine},
+};
 
 /// A file and the highest glibc it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +60,8 @@ pub enum RuntimeError {
 impl Scan {
     /// Starts for a component of `target`; programs for other machines are passed over, and only Linux has glibc.
     pub(super) fn new(target: Target) -> Self {
-        let machine = match target {
-            Target::On { os: Os::Linux, arch } => Some(match arch {
-                Arch::X86_64 => Machine::X86_64,
-                Arch::Aarch64 => Machine::Aarch64,
-            }),
-            _ => None,
-        };
         Self {
-            machine,
+            machine: Machine::of(target),
             ..Self::default()
         }
     }
@@ -152,20 +147,22 @@ fn glibc(version: &str) -> Option<(u32, u32)> {
 mod tests {
     use kojibox_packs::manifest::Runtime;
 
-    use super::super::elf::{Elf, Machine};
     use super::{RuntimeError, Scan};
-    use crate::definition::RuntimeKind;
+    use crate::{
+        definition::RuntimeKind,
+        elf::{Elf, Machine},
+    };
 
     fn scan(files: &[(&str, Option<&str>, &[&str])]) -> Scan {
         let mut scan = Scan::new("linux-x86_64".parse().unwrap());
         for (path, interpreter, versions) in files {
             let elf = Elf {
-                machine: Machine::X86_64,
                 interpreter: interpreter.map(str::to_owned),
                 versions: versions
                     .iter()
                     .map(|v| ("libc.so.6".to_owned(), (*v).to_owned()))
                     .collect(),
+                ..Elf::new(Machine::X86_64)
             };
             scan.elf(path, &elf);
         }
@@ -199,9 +196,8 @@ mod tests {
         foreign.elf(
             "bin/a",
             &Elf {
-                machine: Machine::X86_64,
-                interpreter: None,
                 versions: vec![("libc.so.6".to_owned(), "GLIBC_2.99".to_owned())],
+                ..Elf::new(Machine::X86_64)
             },
         );
         assert_eq!(foreign.finish(None).unwrap(), None);

@@ -19,6 +19,7 @@ mod references;
 mod resolve;
 mod resolved;
 mod service;
+mod signature;
 mod source;
 mod steps;
 
@@ -43,7 +44,9 @@ use service::{RawMigration, RawService};
 
 pub(crate) use mistake::nearest;
 pub use mistake::{Mistake, Mistakes};
-pub use resolved::{Origin, PackFacts, PackFile, ResolvedComponent, ResolvedPack, RuntimeKind, SourceSpec, Steps};
+pub use resolved::{
+    Closure, Origin, PackFacts, PackFile, ResolvedComponent, ResolvedPack, RuntimeKind, Signature, SourceSpec, Steps,
+};
 
 /// Longest definition file in bytes; people write them.
 const MAX_BYTES: u64 = 4 << 20;

@@ -71,6 +71,8 @@ pub(super) fn package(kind: &str, text: &str) -> Result<(), String> {
         ("npm", Some(scoped)) => scoped
             .split_once('/')
             .is_some_and(|(scope, name)| plain(scope) && plain(name)),
+        // `apt-get` takes a name with `-` at its end for something to remove.
+        ("deb", _) => plain(text) && !text.ends_with('-'),
         _ => plain(text),
     };
     if fine && text.len() <= 214 {
@@ -99,6 +101,34 @@ pub(super) fn exact(kind: &str, text: &str) -> Result<(), String> {
     }
     Err(format!(
         "`{text}` is not one exact version; ranges and tags such as `latest` change without notice"
+    ))
+}
+
+/// An address that something is fetched from.
+pub(super) fn address(text: &str) -> Result<(), String> {
+    let scheme = text.split_once("://").map(|(s, rest)| (s, !rest.is_empty()));
+    let known = matches!(scheme, Some(("http" | "https" | "file", true)));
+    if known && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{text}` is no address; expected `https://…`, `http://…` or `file:///…`"
+    ))
+}
+
+/// Where an ELF file looks for its libraries: folders divided by `:`, each relative to the file.
+pub(super) fn rpath(text: &str) -> Result<(), String> {
+    let own = |folder: &str| {
+        folder
+            .strip_prefix("$ORIGIN")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let plain = |c: char| c.is_ascii_graphic() && c != '\\';
+    if text.len() <= 256 && text.chars().all(plain) && text.split(':').all(own) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{text}` does not move with the tree; expected folders such as `$ORIGIN/../lib`, divided by `:`"
     ))
 }
 

@@ -10,8 +10,10 @@ use super::{
     names,
     pattern::wheel_platforms,
     reader::Table,
-    resolved::Origin,
+    resolved::{Closure, Origin},
+    signature::RawSignature,
     source::Filler,
+    steps::check_pattern,
 };
 
 /// The kinds of sources, as their keys are written.
@@ -30,7 +32,7 @@ const KEYS: [(&str, &[&str]); 12] = [
     ("tree", &["npm"]),
     ("unpack", &["url"]),
     ("version", &["npm", "pypi", "deb", "crate"]),
-    ("with", &["npm"]),
+    ("with", &["npm", "deb"]),
 ];
 
 type Pairs = Vec<(Located<String>, Located<String>)>;
@@ -53,6 +55,7 @@ enum Details {
         mirrors: Vec<Located<String>>,
         sha256: Option<Digest>,
         unpack: bool,
+        signature: Option<RawSignature>,
     },
     Npm {
         tree: Option<Pairs>,
@@ -61,12 +64,19 @@ enum Details {
         python: Option<String>,
     },
     Deb {
-        closure: Option<Vec<Located<String>>>,
+        closure: Option<RawClosure>,
     },
     Crate {
         features: Vec<Located<String>>,
         default_features: bool,
     },
+}
+
+/// What is kept of a Debian package and everything that it depends on.
+#[derive(Clone, Debug)]
+struct RawClosure {
+    roots: Vec<Located<String>>,
+    with: Vec<Located<String>>,
 }
 
 /// The kinds, for messages.
@@ -97,11 +107,12 @@ impl RawOrigin {
 
     /// True if the source names something per target.
     pub(super) fn has_fills(&self) -> bool {
-        let mirrors = match &self.details {
-            Details::Url { mirrors, .. } => &mirrors[..],
-            _ => &[],
+        let (mirrors, signature) = match &self.details {
+            Details::Url { mirrors, signature, .. } => (&mirrors[..], signature.as_ref()),
+            _ => (&[][..], None),
         };
         let texts = std::iter::once(&self.name).chain(&self.version).chain(mirrors);
+        let texts = texts.chain(signature.and_then(RawSignature::url));
         texts.into_iter().any(|t| t.value.contains('{'))
     }
 
@@ -128,11 +139,20 @@ impl RawOrigin {
                 mirrors,
                 sha256,
                 unpack,
-            } => Origin::Url {
-                urls: self.urls(filler, name, mirrors)?,
-                sha256: *sha256,
-                unpack: *unpack,
-            },
+                signature,
+            } => {
+                let urls = self.urls(filler, name, mirrors)?;
+                let signature = match signature {
+                    Some(signature) => Some(signature.resolve(filler, &urls[0])?),
+                    None => None,
+                };
+                Origin::Url {
+                    urls,
+                    sha256: *sha256,
+                    unpack: *unpack,
+                    signature,
+                }
+            }
             Details::Npm { tree } => Origin::Npm {
                 name,
                 version: own(version),
@@ -148,7 +168,7 @@ impl RawOrigin {
                 name,
                 version,
                 architecture: self.deb_architecture(filler)?,
-                closure: closure.as_ref().map(|roots| filler.fill_all(roots)),
+                closure: closure.as_ref().map(|closure| self.closure(filler, closure)),
             },
             Details::Crate {
                 features,
@@ -184,10 +204,7 @@ impl RawOrigin {
         let mut urls = vec![first];
         urls.extend(filler.fill_all(mirrors));
         for (url, at) in urls.iter().zip(std::iter::once(&self.name).chain(mirrors)) {
-            let scheme = url.split_once("://").map(|(s, rest)| (s, !rest.is_empty()));
-            let known = matches!(scheme, Some(("http" | "https" | "file", true)));
-            if !known || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                let message = format!("`{url}` is no address; expected `https://…`, `http://…` or `file:///…`");
+            if let Err(message) = names::address(url) {
                 filler.notes.add(at.at, message);
                 return None;
             }
@@ -203,6 +220,25 @@ impl RawOrigin {
         let mut packages: Vec<_> = with.iter().map(|(n, v)| (n.value.clone(), v.value.clone())).collect();
         packages.sort();
         packages
+    }
+
+    fn closure(&self, filler: &Filler<'_>, closure: &RawClosure) -> Closure {
+        let mut with = filler.fill_all(&closure.with);
+        for (written, at) in with.iter().zip(&closure.with) {
+            let (name, version) = written
+                .split_once('=')
+                .map_or((&**written, None), |(n, v)| (n, Some(v)));
+            self.check(filler, at.at, names::package("deb", name));
+            if let Some(version) = version {
+                self.check(filler, at.at, names::exact("deb", version));
+            }
+        }
+        with.sort();
+        with.dedup();
+        Closure {
+            roots: filler.fill_all(&closure.roots),
+            with,
+        }
     }
 
     fn deb_architecture(&self, filler: &Filler<'_>) -> Option<String> {
@@ -258,17 +294,9 @@ fn read_details(table: &Table<'_>, kind: &str) -> Details {
             python: table.parsed("python", python_version).map(|p| p.value),
         },
         "deb" => {
-            let (closure, roots) = (flag("closure"), table.texts("roots"));
-            if closure && roots.is_empty() {
-                let message = "`closure = true` needs `roots`, the programs and plugins that are kept";
-                table.notes.add(table.at, message);
-            }
-            if !closure && !roots.is_empty() {
-                let message = "`roots` says what a closure keeps, but `closure = true` is not written";
-                table.notes.add(table.at, message);
-            }
+            let closure = flag("closure");
             Details::Deb {
-                closure: closure.then_some(roots),
+                closure: read_closure(table, closure),
             }
         }
         _ => Details::Crate {
@@ -278,15 +306,33 @@ fn read_details(table: &Table<'_>, kind: &str) -> Details {
     }
 }
 
-fn read_url(table: &Table<'_>) -> Details {
-    if let Some(v) = table.get("signature") {
-        let message = "`signature` of a download is not checked by this version; pin the bytes with `sha256`";
-        table.notes.add(v.key_at, message);
+fn read_closure(table: &Table<'_>, closure: bool) -> Option<RawClosure> {
+    let (roots, with) = (table.texts("roots"), table.texts("with"));
+    if closure && roots.is_empty() {
+        let message = "`closure = true` needs `roots`, the programs and plugins that are kept";
+        table.notes.add(table.at, message);
     }
+    if !closure && !roots.is_empty() {
+        let message = "`roots` says what a closure keeps, but `closure = true` is not written";
+        table.notes.add(table.at, message);
+    }
+    if !closure && !with.is_empty() {
+        let message = "`with` adds packages to a closure, but `closure = true` is not written";
+        table.notes.add(table.at, message);
+    }
+    for root in &roots {
+        let pattern = root.value.strip_prefix('!').unwrap_or(&root.value);
+        check_pattern(table, root, pattern);
+    }
+    closure.then_some(RawClosure { roots, with })
+}
+
+fn read_url(table: &Table<'_>) -> Details {
     Details::Url {
         mirrors: table.texts("mirrors"),
         sha256: table.parsed("sha256", str::parse).map(|d| d.value),
         unpack: table.flag("unpack").is_none_or(|u| u.value),
+        signature: RawSignature::read(table),
     }
 }
 

@@ -8,6 +8,8 @@ use kojibox_packs::{
 };
 use kojibox_signing::Digest;
 
+use crate::upstream::SignedBy;
+
 /// What `[pack]` says; the same for every target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackFacts {
@@ -130,6 +132,8 @@ pub enum Origin {
         sha256: Option<Digest>,
         /// An archive is unpacked; otherwise it stays one file.
         unpack: bool,
+        /// The upstream must have signed the bytes.
+        signature: Option<Signature>,
     },
     /// A package of the npm registry.
     Npm {
@@ -159,8 +163,8 @@ pub enum Origin {
         version: Option<String>,
         /// Debian's name of the architecture.
         architecture: String,
-        /// Programs and plugins whose needed libraries are bundled; None: the package alone.
-        closure: Option<Vec<String>>,
+        /// With everything that it depends on, bundled; None: the package alone.
+        closure: Option<Closure>,
     },
     /// Programs of a crate, built for this machine.
     Crate {
@@ -173,6 +177,24 @@ pub enum Origin {
         /// With the crate's default features.
         default_features: bool,
     },
+}
+
+/// A detached signature that a download must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Where it is.
+    pub url: String,
+    /// Who must have signed.
+    pub by: SignedBy,
+}
+
+/// What is kept of a Debian package and everything that it depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closure {
+    /// Programs, plugins and data, as patterns; `!` takes away. The libraries that they need are added.
+    pub roots: Vec<String>,
+    /// Further packages, `name` or `name=version`.
+    pub with: Vec<String>,
 }
 
 /// Declarative steps, done in the order of the fields; globs know `*`, `**`, `?`, `[…]`, `{a,b}`.
@@ -194,6 +216,8 @@ pub struct Steps {
     pub text: Vec<(String, String)>,
     /// Replace the first line `#!…` of what matches by `#!` and this.
     pub shebang: Vec<(String, String)>,
+    /// Set where the ELF files that match look for their libraries; of several patterns the last one counts.
+    pub rpath: Vec<(String, String)>,
 }
 
 impl Origin {
@@ -216,7 +240,8 @@ impl Origin {
             } => {
                 let version = version.as_ref().map(|v| format!("={v}")).unwrap_or_default();
                 let mark = if closure.is_some() { "+closure" } else { "" };
-                format!("deb:{name}:{architecture}{version}{mark}")
+                let with = closure.iter().flat_map(|c| &c.with).map(|name| format!("+{name}"));
+                format!("deb:{name}:{architecture}{version}{mark}{}", with.collect::<String>())
             }
             Self::Crate {
                 name,
@@ -245,17 +270,29 @@ impl Origin {
         }
     }
 
+    /// Who must have signed the bytes.
+    pub(crate) fn signed_by(&self) -> Option<&SignedBy> {
+        match self {
+            Self::Url { signature, .. } => signature.as_ref().map(|s| &s.by),
+            _ => None,
+        }
+    }
+
     /// True if the same words mean other bytes on another target.
     pub(crate) fn depends_on_target(&self) -> bool {
         matches!(self, Self::Pypi { .. } | Self::Deb { .. } | Self::Crate { .. })
     }
 
-    /// The source as manifests name it; `locked` is the exact locator of the first input.
-    pub(crate) fn upstream(&self, locked: Option<&str>) -> String {
+    /// The source as manifests name it; `locked` are the exact locators of the inputs.
+    pub(crate) fn upstream<'l>(&self, mut locked: impl Iterator<Item = &'l str>) -> String {
         match self {
             // A folder of the builder is nobody else's business.
             Self::Path { .. } => "path".to_owned(),
-            Self::Deb { .. } => locked.map_or_else(|| self.locator(), str::to_owned),
+            Self::Deb { name, .. } => {
+                let of = format!("deb:{name}=");
+                let exact = locked.find(|locator| locator.starts_with(&of));
+                exact.map_or_else(|| self.locator(), str::to_owned)
+            }
             Self::Npm { name, version, .. } => format!("npm:{name}@{version}"),
             _ => self.locator(),
         }

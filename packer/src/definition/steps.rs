@@ -1,4 +1,5 @@
-//! Owns reading the declarative steps of a source: strip, include, exclude, rename, exec, text, shebang.
+//! Owns reading the declarative steps of a source: strip, include, exclude, rename, copy, text, shebang, exec,
+//! rpath.
 
 use super::{mistake::Located, names, reader::Table, resolved::Steps, source::Filler};
 
@@ -15,6 +16,7 @@ pub(super) struct RawSteps {
     exec: Vec<Located<String>>,
     text: Pairs,
     shebang: Pairs,
+    rpath: Pairs,
 }
 
 impl RawSteps {
@@ -28,29 +30,16 @@ impl RawSteps {
             exec: table.texts("exec"),
             text: table.text_map("text"),
             shebang: table.text_map("shebang"),
+            rpath: table.text_map("rpath"),
         };
-        if let Some(v) = table.get("rpath") {
-            let message = "`rpath` is not changed by this version; take a build with `$ORIGIN`, or rename libraries to their sonames";
-            table.notes.add(v.key_at, message);
-        }
         steps.check(table);
         steps
     }
 
     fn check(&self, table: &Table<'_>) {
-        let keys = self.shebang.iter().map(|(glob, _)| glob);
+        let keys = self.shebang.iter().chain(&self.rpath).map(|(glob, _)| glob);
         for glob in self.include.iter().chain(&self.exclude).chain(&self.exec).chain(keys) {
-            if let Err(e) = crate::source::glob(&glob.value) {
-                table
-                    .notes
-                    .add(glob.at, format!("`{}` is no pattern: {}", glob.value, e.kind()));
-            }
-            if glob.value.starts_with('/') || glob.value.starts_with("./") {
-                table.notes.add(
-                    glob.at,
-                    format!("`{}` never matches: paths in a tree start with a name", glob.value),
-                );
-            }
+            check_pattern(table, glob, &glob.value);
         }
         let new_names = self.rename.iter().chain(&self.copy).flat_map(|(old, new)| [old, new]);
         for path in new_names.chain(self.text.iter().map(|(path, _)| path)) {
@@ -68,11 +57,17 @@ impl RawSteps {
                 table.notes.add(program.at, message);
             }
         }
+        for (_, path) in &self.rpath {
+            if let Err(message) = names::rpath(&path.value) {
+                table.notes.add(path.at, message);
+            }
+        }
     }
 
     pub(super) fn has_fills(&self) -> bool {
         let pairs = self.rename.iter().chain(&self.copy).chain(&self.text).map(|(k, _)| k);
         let lists = self.include.iter().chain(&self.exclude).chain(&self.exec);
+        let pairs = pairs.chain(self.rpath.iter().map(|(k, _)| k));
         // A list in braces (`*.{a,b}`) is no fill.
         let filled = |t: &Located<String>| {
             super::pattern::FILLS
@@ -109,6 +104,19 @@ impl RawSteps {
             exec: list(&self.exec)?,
             text: keys(&self.text)?,
             shebang: keys(&self.shebang)?,
+            rpath: keys(&self.rpath)?,
         })
+    }
+}
+
+/// Notes what is wrong with `pattern`, which stands in `written`.
+pub(super) fn check_pattern(table: &Table<'_>, written: &Located<String>, pattern: &str) {
+    if let Err(e) = crate::source::glob(pattern) {
+        let message = format!("`{pattern}` is no pattern: {}", e.kind());
+        table.notes.add(written.at, message);
+    }
+    if pattern.starts_with('/') || pattern.starts_with("./") {
+        let message = format!("`{pattern}` never matches: paths in a tree start with a name");
+        table.notes.add(written.at, message);
     }
 }

@@ -77,9 +77,22 @@ pub struct LockedInput {
     /// Digest that the registry gives, e.g. `sha512-…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<String>,
+    /// The upstream's signature that was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<LockedSignature>,
     /// What made it, for a program that was built here, e.g. `rustc 1.95.0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built_by: Option<String>,
+}
+
+/// An upstream's signature over one input; it is checked again each time the input is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSignature {
+    /// Who must have signed, as [`crate::upstream::SignedBy`] is written.
+    pub by: String,
+    /// The detached signature.
+    pub text: String,
 }
 
 /// How an entry stands to the definition.
@@ -244,7 +257,10 @@ impl LockEntry {
     pub fn standing(&self, source: &SourceSpec) -> Standing {
         let pinned = source.origin.pinned_sha256();
         let other_bytes = pinned.is_some_and(|digest| self.inputs.iter().any(|i| i.sha256 != digest));
-        if self.source != source.origin.locator() || other_bytes {
+        let signed_by = source.origin.signed_by().map(ToString::to_string);
+        let signed = |i: &LockedInput| i.signature.as_ref().map(|s| &s.by) == signed_by.as_ref();
+        let other_signature = !self.inputs.iter().all(signed);
+        if self.source != source.origin.locator() || other_bytes || other_signature {
             return Standing::Stale;
         }
         if self.definition == digest_of(source) {
@@ -268,17 +284,21 @@ impl LockEntry {
 /// Digest of a source table; folders of this machine do not count.
 pub fn digest_of(source: &SourceSpec) -> Digest {
     let steps = &source.steps;
-    let form = serde_json::json!({
+    let mut form = serde_json::json!({
         "origin": source.origin.locator(),
         "sha256": source.origin.pinned_sha256(),
         "details": match &source.origin {
             Origin::Pypi { python, .. } => serde_json::json!(python),
-            Origin::Deb { closure, .. } => serde_json::json!(closure),
+            Origin::Deb { closure, .. } => serde_json::json!(closure.as_ref().map(|c| &c.roots)),
             Origin::Url { unpack, .. } => serde_json::json!(unpack),
             _ => serde_json::Value::Null,
         },
         "strip": steps.strip, "include": steps.include, "exclude": steps.exclude, "rename": steps.rename,
         "copy": steps.copy, "exec": steps.exec, "text": steps.text, "shebang": steps.shebang,
     });
+    // Absent where it is not written, so that locks made before there was such a step stay good.
+    if !steps.rpath.is_empty() {
+        form["rpath"] = serde_json::json!(steps.rpath);
+    }
     Digest::of(form.to_string().as_bytes())
 }

@@ -65,7 +65,7 @@ fn set(patterns: &[String]) -> GlobSet {
     set.build().expect("patterns that are fine alone are fine together")
 }
 
-fn no_match(step: &'static str, pattern: &str, tree: &Tree) -> SourceError {
+pub(super) fn no_match(step: &'static str, pattern: &str, tree: &Tree) -> SourceError {
     let near = nearest(pattern, tree.iter().map(|(path, _)| path.as_str()).take(50_000));
     let near = near.map(|n| format!("; did you mean `{n}`?")).or_else(|| {
         let tops: BTreeSet<_> = tree
@@ -140,7 +140,7 @@ fn filter(tree: &mut Tree, include: &[String], exclude: &[String]) -> Result<(),
     Ok(())
 }
 
-fn parents(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(i, _)| &path[..i])
 }
 

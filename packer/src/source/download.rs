@@ -7,7 +7,7 @@ mod local;
 
 use std::{
     fs::{self, File},
-    io::{self, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,11 @@ use super::{
     Job,
     error::{SourceError, failed},
 };
-use crate::lock::LockedInput;
+use crate::{
+    definition::Signature,
+    lock::{LockedInput, LockedSignature},
+    upstream::{MAX_SIGNATURE, SignedBy, UpstreamError},
+};
 
 /// Largest download in bytes.
 const MAX_BYTES: u64 = 64 << 30;
@@ -34,16 +38,56 @@ enum Failure {
     Here(SourceError),
 }
 
+/// What a download must be.
+#[derive(Clone, Copy, Default)]
+struct Demand<'d> {
+    sha256: Option<&'d Digest>,
+    /// Who must have signed, and the signature.
+    signed: Option<(&'d SignedBy, &'d str)>,
+}
+
+impl Demand<'_> {
+    /// Decides whether the upstream signed the whole `file`, which is at its start afterwards.
+    fn check_signature(&self, what: &str, file: &mut File) -> Result<(), SourceError> {
+        let Some((by, signature)) = self.signed else {
+            return Ok(());
+        };
+        by.verify(signature, file).map_err(unsigned(what))?;
+        file.rewind().map_err(failed("read", Path::new(what)))
+    }
+}
+
+fn unsigned(what: &str) -> impl FnOnce(UpstreamError) -> SourceError {
+    let what = what.to_owned();
+    move |source| SourceError::Signature {
+        what,
+        source: Box::new(source),
+    }
+}
+
 /// Fetches the first time and pins.
-pub(super) fn lock(job: &Job<'_>, urls: &[String], sha256: Option<Digest>) -> Result<Vec<LockedInput>, SourceError> {
+pub(super) fn lock(
+    job: &Job<'_>,
+    urls: &[String],
+    sha256: Option<Digest>,
+    signature: Option<&Signature>,
+) -> Result<Vec<LockedInput>, SourceError> {
     let url = urls.first().map(String::as_str).unwrap_or_default();
+    let locked = signature.map(|s| detached(job, url, s)).transpose()?;
+    let demand = Demand {
+        sha256: sha256.as_ref(),
+        signed: signature.map(|s| &s.by).zip(locked.as_ref().map(|l| &*l.text)),
+    };
     let cached = match sha256 {
-        Some(digest) => job.cache.get(&digest)?.map(|c| (digest, c.size)),
+        Some(digest) => job.cache.get(&digest)?.map(|c| (digest, c)),
         None => None,
     };
     let (sha256, size) = match cached {
-        Some(found) => found,
-        None => download(job, urls, sha256.as_ref(), None)?,
+        Some((digest, mut cached)) => {
+            demand.check_signature(url, &mut cached.file)?;
+            (digest, cached.size)
+        }
+        None => download(job, urls, demand, None)?,
     };
     Ok(vec![LockedInput {
         name: file_name(url),
@@ -52,13 +96,62 @@ pub(super) fn lock(job: &Job<'_>, urls: &[String], sha256: Option<Digest>) -> Re
         sha256,
         size,
         integrity: None,
+        signature: locked,
         built_by: None,
     }])
 }
 
 /// Fetches what is pinned.
-pub(super) fn fetch(job: &Job<'_>, urls: &[String], input: &LockedInput) -> Result<(), SourceError> {
-    download(job, urls, Some(&input.sha256), Some(input.size)).map(drop)
+pub(super) fn fetch(
+    job: &Job<'_>,
+    urls: &[String],
+    signature: Option<&Signature>,
+    input: &LockedInput,
+) -> Result<(), SourceError> {
+    let demand = Demand {
+        sha256: Some(&input.sha256),
+        signed: signed(signature.map(|s| &s.by), input)?,
+    };
+    download(job, urls, demand, Some(input.size)).map(drop)
+}
+
+/// Checks the upstream's signature over an input that is there already.
+pub(super) fn check(by: Option<&SignedBy>, input: &LockedInput, file: &mut File) -> Result<(), SourceError> {
+    let demand = Demand {
+        sha256: None,
+        signed: signed(by, input)?,
+    };
+    demand.check_signature(&input.locator, file)
+}
+
+/// What the lock has of the signature that the definition asks for.
+fn signed<'d>(
+    by: Option<&'d SignedBy>,
+    input: &'d LockedInput,
+) -> Result<Option<(&'d SignedBy, &'d str)>, SourceError> {
+    let Some(by) = by else { return Ok(None) };
+    match &input.signature {
+        Some(locked) => Ok(Some((by, &locked.text))),
+        None => Err(unsigned(&input.locator)(UpstreamError::Missing)),
+    }
+}
+
+/// Fetches a detached signature for the download `what`.
+fn detached(job: &Job<'_>, what: &str, signature: &Signature) -> Result<LockedSignature, SourceError> {
+    let got = download(job, std::slice::from_ref(&signature.url), Demand::default(), None);
+    let (sha256, _) = got.map_err(|e| match e {
+        SourceError::Unreachable { gone: true, .. } => unsigned(what)(UpstreamError::Missing),
+        e => e,
+    })?;
+    let mut bytes = Vec::new();
+    if let Some(cached) = job.cache.get(&sha256)? {
+        let read = cached.file.take(MAX_SIGNATURE + 1).read_to_end(&mut bytes);
+        read.map_err(failed("read", Path::new(&signature.url)))?;
+    }
+    Ok(LockedSignature {
+        by: signature.by.to_string(),
+        text: signature.by.take(bytes).map_err(unsigned(what))?,
+    })
 }
 
 /// The last name in the path of an address.
@@ -139,30 +232,30 @@ impl Partial {
         Ok(())
     }
 
-    /// Moves the whole file into the cache; anything but `expected` is dropped.
-    fn finish(&mut self, job: &Job<'_>, what: &str, expected: Option<&Digest>) -> Result<(Digest, u64), SourceError> {
-        self.file.rewind().map_err(failed("read", &self.path))?;
-        let (got, size) = match expected {
-            Some(expected) => {
-                let mut hasher = kojibox_signing::Hasher::new();
-                let size = io::copy(&mut self.file, &mut hasher).map_err(failed("read", &self.path))?;
-                let got = hasher.finish();
-                if got != *expected {
-                    self.clear()?;
-                    let what = what.to_owned();
-                    let expected = *expected;
-                    return Err(SourceError::Checksum {
-                        what,
-                        expected,
-                        got,
-                        size,
-                    });
-                }
-                self.file.rewind().map_err(failed("read", &self.path))?;
-                job.cache.insert(&mut self.file)?
+    /// Moves the whole file into the cache; anything but what is demanded is dropped.
+    fn finish(&mut self, job: &Job<'_>, what: &str, demand: Demand<'_>) -> Result<(Digest, u64), SourceError> {
+        let rewind = |file: &mut File, path: &Path| file.rewind().map_err(failed("read", path));
+        rewind(&mut self.file, &self.path)?;
+        if let Some(expected) = demand.sha256 {
+            let mut hasher = kojibox_signing::Hasher::new();
+            let size = io::copy(&mut self.file, &mut hasher).map_err(failed("read", &self.path))?;
+            let got = hasher.finish();
+            if got != *expected {
+                self.clear()?;
+                return Err(SourceError::Checksum {
+                    what: what.to_owned(),
+                    expected: *expected,
+                    got,
+                    size,
+                });
             }
-            None => job.cache.insert(&mut self.file)?,
-        };
+            rewind(&mut self.file, &self.path)?;
+        }
+        if let Err(e) = demand.check_signature(what, &mut self.file) {
+            self.clear()?;
+            return Err(e);
+        }
+        let (got, size) = job.cache.insert(&mut self.file)?;
         self.drop_file()?;
         Ok((got, size))
     }
@@ -186,15 +279,15 @@ fn remove_if_there(path: &Path) -> Result<(), SourceError> {
 fn download(
     job: &Job<'_>,
     urls: &[String],
-    expected: Option<&Digest>,
+    demand: Demand<'_>,
     size: Option<u64>,
 ) -> Result<(Digest, u64), SourceError> {
     let first = urls.first().map(String::as_str).unwrap_or_default();
     job.progress.begin(&file_name(first), size);
-    let mut partial = Partial::open(job, first, expected)?;
+    let mut partial = Partial::open(job, first, demand.sha256)?;
     if partial.len > 0 && Some(partial.len) == size {
         // Whole already, or damaged: then it starts over.
-        if let Ok(done) = partial.finish(job, first, expected) {
+        if let Ok(done) = partial.finish(job, first, demand) {
             job.progress.add(done.1);
             return Ok(done);
         }
@@ -208,8 +301,8 @@ fn download(
         for url in left.clone() {
             tries += 1;
             match from_one(job, url, &mut partial) {
-                Ok(()) => match partial.finish(job, url, expected) {
-                    Err(e @ SourceError::Checksum { .. }) => {
+                Ok(()) => match partial.finish(job, url, demand) {
+                    Err(e @ (SourceError::Checksum { .. } | SourceError::Signature { .. })) => {
                         left.retain(|u| *u != url);
                         wrong.get_or_insert(e);
                     }
@@ -236,7 +329,13 @@ fn download(
         return Err(wrong);
     }
     let (url, source) = last.unwrap_or_else(|| (first.to_owned(), "no answer in time".into()));
-    Err(SourceError::Unreachable { url, tries, source })
+    let gone = left.is_empty();
+    Err(SourceError::Unreachable {
+        url,
+        tries,
+        gone,
+        source,
+    })
 }
 
 /// Fetches from one address until the file is whole; slow answers go on where they stopped, as long as bytes come.

@@ -5,7 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 use kojibox_console::{Exit, Report};
 use kojibox_signing::Digest;
 
-use crate::{cache::CacheError, lock::LockError};
+use crate::{cache::CacheError, lock::LockError, upstream::UpstreamError};
 
 /// Why a component could not be locked, fetched or prepared.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ pub enum SourceError {
         url: String,
         /// How often.
         tries: u32,
+        /// No address has it, so that trying again is of no use.
+        gone: bool,
         /// What the last try said.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -75,6 +77,14 @@ pub enum SourceError {
         expected: String,
         /// What came.
         got: String,
+    },
+    /// The upstream's signature does not count, or there is none.
+    #[error("the signature of `{what}` does not count")]
+    Signature {
+        /// The download.
+        what: String,
+        /// Why.
+        source: Box<UpstreamError>,
     },
     /// A package client is not installed.
     #[error("could not run `{client}`, the client that fetches {what}")]
@@ -146,6 +156,12 @@ pub enum SourceError {
         /// What is near.
         near: String,
     },
+    /// Programs need libraries that no package of the closure has.
+    #[error("{}", missing(libraries))]
+    MissingLibraries {
+        /// Library, and who needs it.
+        libraries: Vec<(String, String)>,
+    },
     /// Not possible for this target or by this version.
     #[error("{what} {reason}")]
     NotPossible {
@@ -178,10 +194,12 @@ impl SourceError {
     pub fn exit(&self) -> Exit {
         match self.root() {
             Self::Checksum { .. } | Self::Integrity { .. } => Exit::Damaged,
+            Self::Signature { .. } => Exit::Refused,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Exit::NoSpace,
             Self::Io { .. } | Self::Cache(_) => Exit::FileSystem,
             Self::Offline { .. } | Self::Unreachable { .. } => Exit::MediumMissing,
             Self::NoMatch { .. } | Self::Entry { .. } | Self::NotPossible { .. } | Self::Lock(_) => Exit::Usage,
+            Self::MissingLibraries { .. } => Exit::Usage,
             _ => Exit::Unexpected,
         }
     }
@@ -199,8 +217,14 @@ impl SourceError {
             Self::Checksum { .. } => {
                 "if the upstream changed on purpose, pin the new bytes with `kojibox-packer lock STACK.toml`"
             }
+            Self::Signature { .. } => {
+                "do not use the file; if the upstream changed its key, write the new one, which you have from a place that you trust"
+            }
             Self::Lock(_) => "run `kojibox-packer lock STACK.toml`",
             Self::Entry { .. } => "leave it out with `exclude`, or give it another name with `rename`",
+            Self::MissingLibraries { .. } => {
+                "add the package that has it with `with`, or take away who needs it with `!` in `roots`"
+            }
             Self::NoMatch { .. } => {
                 "patterns are compared with the paths that are left by the step before; see the order in docs/stack.md"
             }
@@ -219,6 +243,19 @@ impl From<SourceError> for Report {
             None => report,
         }
     }
+}
+
+/// One line for each library that is missing, the first few of them.
+fn missing(libraries: &[(String, String)]) -> String {
+    const SHOWN: usize = 8;
+    let line = |(library, who): &(String, String)| {
+        format!("`{library}`, which `{who}` needs, is in no package of the closure")
+    };
+    let mut lines: Vec<_> = libraries.iter().take(SHOWN).map(line).collect();
+    if libraries.len() > SHOWN {
+        lines.push(format!("and {} more", libraries.len() - SHOWN));
+    }
+    lines.join("\n")
 }
 
 /// An `io::Error` on its way to a [`SourceError::Io`].

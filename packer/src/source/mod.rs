@@ -4,6 +4,7 @@
 //! cache alone. Install scripts are never run; package clients run with the person's own configuration.
 
 mod apply;
+mod bundle;
 mod client;
 mod crates;
 mod deb;
@@ -16,6 +17,7 @@ mod path;
 mod platform;
 mod prepare;
 mod pypi;
+mod rpath;
 mod tree;
 mod unpack;
 mod wheel;
@@ -177,7 +179,12 @@ impl Job<'_> {
         }
         let mut inputs = match origin {
             Origin::Path { .. } => Vec::new(),
-            Origin::Url { urls, sha256, .. } => download::lock(self, urls, *sha256)?,
+            Origin::Url {
+                urls,
+                sha256,
+                signature,
+                ..
+            } => download::lock(self, urls, *sha256, signature.as_ref())?,
             Origin::Npm {
                 name,
                 version,
@@ -199,8 +206,9 @@ impl Job<'_> {
     fn fetch(&self, origin: &Origin, inputs: &[LockedInput]) -> Result<u64, SourceError> {
         let mut missing = Vec::new();
         for input in inputs {
-            if self.cache.get(&input.sha256)?.is_none() {
-                missing.push(input.clone());
+            match self.cache.get(&input.sha256)? {
+                Some(mut cached) => download::check(origin.signed_by(), input, &mut cached.file)?,
+                None => missing.push(input.clone()),
             }
         }
         let Some(first) = missing.first() else { return Ok(0) };
@@ -210,7 +218,7 @@ impl Job<'_> {
         }
         match origin {
             Origin::Path { .. } => {}
-            Origin::Url { urls, .. } => download::fetch(self, urls, first)?,
+            Origin::Url { urls, signature, .. } => download::fetch(self, urls, signature.as_ref(), first)?,
             Origin::Npm { .. } => npm::fetch(self, &missing)?,
             Origin::Pypi { .. } => pypi::fetch(self, origin, first)?,
             Origin::Deb { .. } => deb::fetch(self, origin, &missing)?,

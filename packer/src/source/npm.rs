@@ -80,6 +80,7 @@ pub(super) fn lock(job: &Job<'_>, name: &str, version: &str) -> Result<Vec<Locke
         sha256,
         size,
         integrity: Some(promised),
+        signature: None,
         built_by: None,
     }])
 }

@@ -95,6 +95,7 @@ pub(super) fn lock(
                 sha256: *sha256,
                 size: *size,
                 integrity: Some(w.integrity.clone()),
+                signature: None,
                 built_by: None,
             })
         })

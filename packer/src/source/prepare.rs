@@ -10,9 +10,9 @@ use kojibox_packs::{
 use kojibox_signing::Digest;
 
 use super::{
-    FetchEnv, Job, Progress, apply,
+    FetchEnv, Job, Progress, apply, bundle,
     error::SourceError,
-    links, npm_tree, path, pypi,
+    links, npm_tree, path, pypi, rpath,
     tree::{Content, Node, Tree},
     unpack, wheel,
 };
@@ -20,6 +20,7 @@ use crate::{
     cache::Cache,
     definition::{Origin, ResolvedComponent},
     lock::{LockEntry, LockedInput},
+    upstream::SignedBy,
 };
 
 /// A component as it goes into a blob.
@@ -30,6 +31,8 @@ pub struct PreparedTree {
     pub inputs_sha256: Digest,
     /// Where the bytes came from, as the manifest names it.
     pub upstream: String,
+    /// The upstream's signature that was checked, by the kind and the key.
+    pub signature: Option<String>,
     /// The entries are the same for every target.
     pub portable: bool,
     /// What a builder should know.
@@ -68,6 +71,7 @@ impl Job<'_> {
         self.fetch(&source.origin, &lock.inputs)?;
         let tree = self.unpack(&source.origin, &lock.inputs)?;
         let mut tree = apply::apply(tree, &source.steps)?;
+        rpath::apply(&mut tree, &source.steps.rpath, self.scratch)?;
         let links = links::settle(&mut tree, self.target.os() == Some(Os::Windows))?;
         let mut notes = Vec::new();
         if links > 0 && self.target.os() == Some(Os::Windows) {
@@ -81,7 +85,8 @@ impl Job<'_> {
                 _ => lock.inputs_sha256(),
             },
             entries: entries(&tree)?,
-            upstream: source.origin.upstream(lock.inputs.first().map(|i| i.locator.as_str())),
+            upstream: source.origin.upstream(lock.inputs.iter().map(|i| i.locator.as_str())),
+            signature: source.origin.signed_by().map(SignedBy::short),
             portable,
             notes,
         })
@@ -91,6 +96,9 @@ impl Job<'_> {
         match origin {
             Origin::Path { from, .. } => return path::read(from),
             Origin::Npm { tree: Some(_), .. } => return npm_tree::unpack(self, inputs),
+            Origin::Deb {
+                closure: Some(closure), ..
+            } => return bundle::unpack(self, inputs, &closure.roots),
             _ => {}
         }
         let whole = matches!(origin, Origin::Url { unpack: false, .. });

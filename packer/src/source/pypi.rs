@@ -30,6 +30,7 @@ pub(super) fn lock(job: &Job<'_>, origin: &Origin) -> Result<Vec<LockedInput>, S
         sha256,
         size,
         integrity: None,
+        signature: None,
         built_by: None,
     }])
 }

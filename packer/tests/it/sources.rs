@@ -4,7 +4,11 @@ mod archives;
 #[cfg(unix)]
 mod clients;
 mod commands;
+#[cfg(unix)]
+mod debian;
 mod desk;
 mod downloads;
 mod network;
+#[cfg(target_os = "linux")]
+mod rpath;
 mod server;

@@ -60,7 +60,7 @@ pub struct Upstream {
     pub source: String,
     /// Digest over the inputs, as locked.
     pub sha256: Digest,
-    /// Name of the upstream signature that was checked, if any.
+    /// The upstream's signature that was checked, if any: `minisign:KEYID` or `ssh:SHA256:FINGERPRINT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }

@@ -19,6 +19,8 @@ use crate::{
 const MAGIC: &[u8; 6] = b"SSHSIG";
 const VERSION: u32 = 1;
 const HASH: &[u8] = b"sha512";
+/// How the namespaces of our own purposes begin.
+const OURS: &str = "kojibox-";
 /// Longest namespace that is read; ours have at most 24 bytes.
 const MAX_NAMESPACE: usize = 64;
 
@@ -94,6 +96,14 @@ pub enum SshSigError {
         /// As asked for.
         expected: Namespace,
     },
+    /// Made by an upstream for another purpose than its own.
+    #[error("it was made for `{got}`, expected `{expected}`")]
+    ForeignNamespace {
+        /// What it says.
+        got: String,
+        /// What the upstream signs for.
+        expected: String,
+    },
     /// The mathematics say no.
     #[error("does not fit the bytes")]
     Mismatch,
@@ -101,7 +111,7 @@ pub enum SshSigError {
 
 /// Signs `message` for `ns`: the content of a `.sshsig` file, the same bytes that `ssh-keygen -Y sign` writes.
 pub fn sign(ns: Namespace, message: &[u8], signer: &dyn Signer) -> String {
-    let signature = signer.sign(&to_be_signed(ns.as_str(), message));
+    let signature = signer.sign(&to_be_signed(ns.as_str(), &Sha512::digest(message)));
     let mut sigblob = Vec::with_capacity(83);
     put_string(&mut sigblob, SSH_ED25519.as_bytes());
     put_string(&mut sigblob, &signature);
@@ -118,13 +128,13 @@ pub fn sign(ns: Namespace, message: &[u8], signer: &dyn Signer) -> String {
 }
 
 /// The bytes under the signature: the namespace is part of them, the message by its hash.
-fn to_be_signed(namespace: &str, message: &[u8]) -> Vec<u8> {
+fn to_be_signed(namespace: &str, digest: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(MAGIC);
     put_string(&mut out, namespace.as_bytes());
     put_string(&mut out, b"");
     put_string(&mut out, HASH);
-    put_string(&mut out, &Sha512::digest(message));
+    put_string(&mut out, digest);
     out
 }
 
@@ -186,10 +196,26 @@ impl SshSig {
             let got = self.namespace.clone();
             return Err(SshSigError::Namespace { got, expected: ns });
         }
-        if self
-            .key
-            .signed(&to_be_signed(&self.namespace, message), &self.signature)
-        {
+        self.fits(&Sha512::digest(message))
+    }
+
+    /// Decides whether [`Self::public_key`] signed a message with this SHA-512 for a purpose that is none of ours: what an
+    /// upstream says of a file. It never speaks for a pack, whose purposes are refused here.
+    ///
+    /// # Errors
+    /// [`SshSigError::ForeignNamespace`] if made for another purpose, [`SshSigError::Mismatch`] if it does not fit.
+    pub fn verify_foreign(&self, namespace: &str, sha512: &[u8]) -> Result<(), SshSigError> {
+        if self.namespace != namespace || namespace.starts_with(OURS) {
+            return Err(SshSigError::ForeignNamespace {
+                got: self.namespace.clone(),
+                expected: namespace.to_owned(),
+            });
+        }
+        self.fits(sha512)
+    }
+
+    fn fits(&self, sha512: &[u8]) -> Result<(), SshSigError> {
+        if self.key.signed(&to_be_signed(&self.namespace, sha512), &self.signature) {
             Ok(())
         } else {
             Err(SshSigError::Mismatch)

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha512};
 use super::desk::{Desk, chain, component, listing};
 
 /// Puts a script in the place of a client.
-fn script(desk: &mut Desk, name: &str, text: &str) {
+pub(super) fn script(desk: &mut Desk, name: &str, text: &str) {
     let path = desk.write(
         &format!("bin/{name}"),
         format!("#!/bin/sh\nD={}\n{text}", desk.path("").display()),

@@ -184,6 +184,7 @@ pub(super) fn url(urls: &[&str], sha256: Option<Digest>) -> ResolvedComponent {
         urls,
         sha256,
         unpack: true,
+        signature: None,
     };
     component(origin, Steps::default())
 }

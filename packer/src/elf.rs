@@ -1,4 +1,5 @@
-//! Owns a small, bounded reader of ELF files: which loader a program names, and which symbol versions it needs.
+//! Owns a small, bounded reader of ELF files: which loader a program names, which libraries and symbol versions it needs,
+//! and where it looks for them.
 //!
 //! Only what the loader itself uses is read (program headers, the dynamic section, `DT_VERNEED`), so stripped section
 //! headers and patched files are no obstacle. Every offset is checked against the file, every count has a limit.
@@ -7,13 +8,19 @@
 //!
 //! Source: System V ABI, "Program Header" and "Dynamic Section"; Linux Standard Base, "Symbol Versioning".
 
+use kojibox_packs::{Arch, Os, Target};
+
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
+const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 const DT_STRSZ: u64 = 10;
+const DT_SONAME: u64 = 14;
+const DT_RPATH: u64 = 15;
+const DT_RUNPATH: u64 = 29;
 const DT_VERNEED: u64 = 0x6fff_fffe;
 const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
 /// A reference that the loader only warns about.
@@ -21,32 +28,69 @@ const VER_FLG_WEAK: u16 = 2;
 
 const MAX_PROGRAM_HEADERS: u16 = 512;
 const MAX_VERSIONS: usize = 4096;
+const MAX_NEEDED: usize = 1024;
 
 /// What the loader would look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Elf {
+pub(crate) struct Elf {
     /// Machine it is made for.
-    pub(super) machine: Machine,
+    pub(crate) machine: Machine,
     /// Loader it names; absent in libraries and static programs.
-    pub(super) interpreter: Option<String>,
+    pub(crate) interpreter: Option<String>,
     /// Symbol versions it cannot do without, as `(library, version)`.
-    pub(super) versions: Vec<(String, String)>,
+    pub(crate) versions: Vec<(String, String)>,
+    /// It has a dynamic section: the loader does something for it.
+    pub(crate) dynamic: bool,
+    /// Libraries that it names, in their order.
+    pub(crate) needed: Vec<String>,
+    /// What a library is asked for as.
+    pub(crate) soname: Option<String>,
+    /// Where its libraries are looked for: `DT_RUNPATH`, or `DT_RPATH` where there is none.
+    pub(crate) runpath: Option<String>,
+}
+
+impl Elf {
+    /// What a file for `machine` is before anything of it was read.
+    pub(crate) fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            interpreter: None,
+            versions: Vec::new(),
+            dynamic: false,
+            needed: Vec::new(),
+            soname: None,
+            runpath: None,
+        }
+    }
 }
 
 /// Machine an ELF file is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Machine {
+pub(crate) enum Machine {
     X86_64,
     Aarch64,
     Foreign,
 }
 
+impl Machine {
+    /// The machine of `target`; None: it has no ELF files.
+    pub(crate) fn of(target: Target) -> Option<Self> {
+        match target {
+            Target::On { os: Os::Linux, arch } => Some(match arch {
+                Arch::X86_64 => Self::X86_64,
+                Arch::Aarch64 => Self::Aarch64,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// The file begins like ELF but is cut short or lies about something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 /// Reads `file`; `None` if it is not ELF at all.
-pub(super) fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
+pub(crate) fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
     if file.len() < 20 || !file.starts_with(b"\x7fELF") {
         return Ok(None);
     }
@@ -56,11 +100,7 @@ pub(super) fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
         (2, 1, EM_AARCH64) => Machine::Aarch64,
         _ => Machine::Foreign,
     };
-    let mut elf = Elf {
-        machine,
-        interpreter: None,
-        versions: Vec::new(),
-    };
+    let mut elf = Elf::new(machine);
     if machine == Machine::Foreign {
         return Ok(Some(elf));
     }
@@ -71,7 +111,10 @@ pub(super) fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
     }
     if let Some(dynamic) = segments.first(PT_DYNAMIC) {
         let bytes = slice(file, dynamic.offset, dynamic.size)?;
-        elf.versions = needed_versions(file, &segments, &Dynamic::parse(bytes))?;
+        let dynamic = Dynamic::parse(bytes)?;
+        elf.dynamic = true;
+        dynamic.names(file, &segments, &mut elf)?;
+        elf.versions = needed_versions(file, &segments, &dynamic)?;
     }
     Ok(Some(elf))
 }
@@ -121,17 +164,21 @@ impl Segments {
     }
 }
 
-/// Entries of the dynamic section that say where versions are.
+/// Entries of the dynamic section that say where names and versions are.
 #[derive(Default)]
 struct Dynamic {
     strings: Option<u64>,
     strings_size: u64,
     needs: Option<u64>,
     needs_count: u64,
+    libraries: Vec<u64>,
+    soname: Option<u64>,
+    rpath: Option<u64>,
+    runpath: Option<u64>,
 }
 
 impl Dynamic {
-    fn parse(bytes: &[u8]) -> Self {
+    fn parse(bytes: &[u8]) -> Result<Self, Broken> {
         let mut dynamic = Self::default();
         for entry in bytes.chunks_exact(16) {
             let value = u64_at(entry, 8);
@@ -139,27 +186,45 @@ impl Dynamic {
                 0 => break,
                 DT_STRTAB => dynamic.strings = Some(value),
                 DT_STRSZ => dynamic.strings_size = value,
+                DT_NEEDED if dynamic.libraries.len() == MAX_NEEDED => return Err(Broken),
+                DT_NEEDED => dynamic.libraries.push(value),
+                DT_SONAME => dynamic.soname = Some(value),
+                DT_RPATH => dynamic.rpath = Some(value),
+                DT_RUNPATH => dynamic.runpath = Some(value),
                 DT_VERNEED => dynamic.needs = Some(value),
                 DT_VERNEEDNUM => dynamic.needs_count = value,
                 _ => {}
             }
         }
-        dynamic
+        Ok(dynamic)
     }
+
+    /// Fills in the names that the section itself refers to.
+    fn names(&self, file: &[u8], segments: &Segments, elf: &mut Elf) -> Result<(), Broken> {
+        let Some(strings) = self.strings else { return Ok(()) };
+        let strings = table(file, segments, strings, self.strings_size)?;
+        let name = |at: u64| text(strings, usize::try_from(at).map_err(|_| Broken)?).map(str::to_owned);
+        elf.needed = self.libraries.iter().map(|at| name(*at)).collect::<Result<_, _>>()?;
+        elf.soname = self.soname.map(name).transpose()?;
+        elf.runpath = self.runpath.or(self.rpath).map(name).transpose()?;
+        Ok(())
+    }
+}
+
+/// At most `most` bytes from an address, as far as its segment and the file have them.
+fn table<'f>(file: &'f [u8], segments: &Segments, address: u64, most: u64) -> Result<&'f [u8], Broken> {
+    let (offset, left) = segments.file_range(address).ok_or(Broken)?;
+    let in_file = (file.len() as u64).saturating_sub(offset);
+    slice(file, offset, most.min(left).min(in_file))
 }
 
 fn needed_versions(file: &[u8], segments: &Segments, dynamic: &Dynamic) -> Result<Vec<(String, String)>, Broken> {
     let (Some(strings), Some(needs)) = (dynamic.strings, dynamic.needs) else {
         return Ok(Vec::new());
     };
-    let table = |address, most: u64| {
-        let (offset, left) = segments.file_range(address).ok_or(Broken)?;
-        let in_file = (file.len() as u64).saturating_sub(offset);
-        slice(file, offset, most.min(left).min(in_file))
-    };
-    let strings = table(strings, dynamic.strings_size)?;
+    let strings = table(file, segments, strings, dynamic.strings_size)?;
     // The size of this table is nowhere written; it cannot be longer than its segment.
-    let needs = table(needs, u64::MAX)?;
+    let needs = table(file, segments, needs, u64::MAX)?;
     let name = |at: u32| text(strings, at as usize).map(str::to_owned);
     let mut versions = Vec::new();
     let mut at = 0;
@@ -256,6 +321,14 @@ mod tests {
         let at_needs = at_strings + strings.len() as u64;
         let at_dynamic = at_needs + need.len() as u64;
         let dynamic = [
+            1,
+            1,
+            14,
+            1,
+            15,
+            0,
+            29,
+            1,
             5,
             BASE + at_strings,
             10,
@@ -295,15 +368,19 @@ mod tests {
     }
 
     #[test]
-    fn names_the_loader_and_the_versions_that_are_not_weak() {
+    fn names_the_loader_the_libraries_and_the_versions_that_are_not_weak() {
         let bytes = sample(&[("GLIBC_2.17", 0), ("GLIBC_2.34", 2), ("GLIBC_2.28", 0)]);
         let libc = |v: &str| ("libc.so.6".to_owned(), v.to_owned());
         assert_eq!(
             read(&bytes).unwrap(),
             Some(Elf {
-                machine: Machine::X86_64,
                 interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
                 versions: vec![libc("GLIBC_2.17"), libc("GLIBC_2.28")],
+                dynamic: true,
+                needed: vec!["libc.so.6".to_owned()],
+                soname: Some("libc.so.6".to_owned()),
+                runpath: Some("libc.so.6".to_owned()),
+                ..Elf::new(Machine::X86_64)
             })
         );
     }
@@ -331,5 +408,6 @@ mod tests {
         let elf = read(&me).unwrap().unwrap();
         assert!(elf.interpreter.is_some());
         assert!(elf.versions.iter().any(|(_, v)| v.starts_with("GLIBC_2.")), "{elf:?}");
+        assert!(elf.needed.iter().any(|name| name == "libc.so.6"), "{elf:?}");
     }
 }
