@@ -6,6 +6,7 @@
 //! Source: state/TRANSACTIONS.md, "The seam".
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -17,11 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kojibox_console::Exit;
 use kojibox_packs::manifest::{Manifest, Span};
 use serde::Deserialize;
 
 use crate::{
-    plan::{Gate, GateError, Output},
+    plan::{DataInUse, Gate, GateError, Output, Unclean},
     platform,
 };
 
@@ -29,6 +31,8 @@ use crate::{
 const STDOUT_MAX: usize = 4 << 20;
 /// What is kept of a child's stderr: its last lines.
 const STDERR_KEPT: usize = 8 << 10;
+/// How long a launcher may take to tell the state: it measures what lies aside.
+const LOOK: Duration = Duration::from_mins(2);
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
@@ -51,13 +55,19 @@ pub struct ServiceStatus {
     pub state: String,
     /// Port numbers by name.
     #[serde(default)]
-    pub ports: std::collections::BTreeMap<String, u16>,
+    pub ports: BTreeMap<String, u16>,
     /// Why it is not running.
     #[serde(default)]
     pub reason: Option<String>,
     /// What to do about it.
     #[serde(default)]
     pub fix: Option<String>,
+    /// Its main process, while it runs.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// Its data.
+    #[serde(default)]
+    pub data: Option<DataInUse>,
 }
 
 #[derive(Deserialize)]
@@ -91,10 +101,8 @@ impl<'a> LauncherGate<'a> {
     fn run(&self, launcher: &Path, root: &Path, verb: &'static str, deadline: Duration) -> Result<Ended, GateError> {
         let mut command = Command::new(launcher);
         command.arg("--root").arg(root).arg(verb);
-        if verb == "up" {
-            command.arg("--json");
-        }
         command
+            .arg("--json")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -129,7 +137,7 @@ impl<'a> LauncherGate<'a> {
 impl Gate for LauncherGate<'_> {
     fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
         let ended = self.run(launcher, root, "down", self.stop_deadline)?;
-        ended.check("down").map(drop)
+        ended.unclean()?.check("down").map(drop)
     }
 
     fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
@@ -139,6 +147,12 @@ impl Gate for LauncherGate<'_> {
             *started = services;
         }
         Ok(())
+    }
+
+    fn data(&self, launcher: &Path, root: &Path) -> Option<BTreeMap<String, DataInUse>> {
+        let ended = self.run(launcher, root, "status", LOOK).ok()?;
+        let services = ended.check("status").ok()?;
+        Some(services.into_iter().filter_map(|s| Some((s.name, s.data?))).collect())
     }
 }
 
@@ -150,6 +164,31 @@ struct Ended {
 }
 
 impl Ended {
+    /// Tells a stop that left nothing running, but some data not as it should be, from one that failed.
+    fn unclean(self) -> Result<Self, GateError> {
+        let document: StatusDocument = match serde_json::from_slice(&self.document) {
+            Ok(document) if self.status.code() == Some(i32::from(Exit::NotReady as u8)) => document,
+            _ => return Ok(self),
+        };
+        if document.services.iter().any(|s| s.pid.is_some()) {
+            return Ok(self);
+        }
+        let complaint = |s: ServiceStatus| {
+            Some(Unclean {
+                why: s.data?.unclean?,
+                service: s.name,
+            })
+        };
+        let services: Vec<Unclean> = document.services.into_iter().filter_map(complaint).collect();
+        if services.is_empty() {
+            return Ok(self);
+        }
+        Err(GateError::Unclean {
+            services,
+            output: self.output,
+        })
+    }
+
     fn check(self, verb: &'static str) -> Result<Vec<ServiceStatus>, GateError> {
         let document: Option<StatusDocument> = serde_json::from_slice(&self.document).ok();
         let services = document.map(|d| d.services).unwrap_or_default();
@@ -346,6 +385,24 @@ mod tests {
         let error = script.gate().start(&script.launcher(), script.dir.path()).unwrap_err();
         assert!(matches!(error, GateError::Cancelled { verb: "up" }));
         script.gate().stop(&script.launcher(), script.dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_stop_that_was_not_clean_is_told_from_one_that_failed() {
+        let stopped = |pid: &str| {
+            let data = r#"{"format":"1","since":"t","unclean":"it was killed","keep_as":"data/db/1.aside-1"}"#;
+            format!(r#"echo '{{"services":[{{"name":"db","state":"stopped","pid":{pid},"data":{data}}}]}}'; exit 40"#)
+        };
+        let script = Script::new(&stopped("null"));
+        let error = script.gate().stop(&script.launcher(), script.dir.path()).unwrap_err();
+        assert!(matches!(error, GateError::Unclean { .. }), "{error}");
+        assert_eq!(error.to_string(), "services did not stop cleanly\n`db`: it was killed");
+        let script = Script::new(&stopped("17"));
+        let error = script.gate().stop(&script.launcher(), script.dir.path()).unwrap_err();
+        assert!(
+            matches!(error, GateError::Failed { .. }),
+            "something still runs: {error}"
+        );
     }
 
     #[test]

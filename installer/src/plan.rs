@@ -14,7 +14,7 @@ use std::{
 use kojibox_packs::{manifest::Manifest, source::BlobSource};
 use kojibox_signing::{KeyId, Verified};
 use kojibox_state::records::Floors;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The next generation, whole: what is not named here will not be in it.
 #[derive(Clone, Debug)]
@@ -148,10 +148,46 @@ pub struct Space {
 
 /// Stops and starts the services of a generation by running its own launcher.
 pub trait Gate {
-    /// Runs `<launcher> --root <root> down`: no service and no daemon is left when it returns `Ok`.
+    /// Runs `<launcher> --root <root> down --json`: no service and no daemon is left when it returns `Ok`, and none with
+    /// [`GateError::Unclean`] either.
     fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError>;
     /// Runs `<launcher> --root <root> up --json`: every wanted service is running when it returns `Ok`.
     fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError>;
+    /// Runs `<launcher> --root <root> status --json`: the data in use by service, or `None` if that is not told.
+    fn data(&self, launcher: &Path, root: &Path) -> Option<BTreeMap<String, DataInUse>>;
+}
+
+/// The data of a service as its launcher tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct DataInUse {
+    /// Format in use.
+    pub format: String,
+    /// How it was not left as it should be.
+    #[serde(default)]
+    pub unclean: Option<String>,
+    /// Older formats that can be gone back to.
+    #[serde(default)]
+    pub older: Vec<OlderData>,
+    /// Where it would be put aside, relative to the root.
+    pub keep_as: String,
+}
+
+/// Data of an older format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct OlderData {
+    /// Its format.
+    pub format: String,
+    /// When newer data was made from it.
+    pub until: String,
+}
+
+/// A service that runs no more, and left its data in a state that only its own version can repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unclean {
+    /// Service id.
+    pub service: String,
+    /// What happened.
+    pub why: String,
 }
 
 /// The launcher did not do what it was asked for.
@@ -177,6 +213,14 @@ pub enum GateError {
         /// The last lines it wrote on stderr.
         output: Output,
     },
+    /// Nothing runs any more, but some service had to be killed, or had been when it ran last.
+    #[error("services did not stop cleanly{}", unclean(services))]
+    Unclean {
+        /// Never empty.
+        services: Vec<Unclean>,
+        /// The last lines the launcher wrote on stderr.
+        output: Output,
+    },
     /// It did not end in time and was killed.
     #[error("`kojibox {verb}` did not end within {} s", deadline.as_secs())]
     Deadline {
@@ -200,7 +244,7 @@ impl GateError {
     pub fn output(&self) -> &str {
         match self {
             Self::Run { .. } | Self::Cancelled { .. } => "",
-            Self::Failed { output, .. } | Self::Deadline { output, .. } => &output.0,
+            Self::Failed { output, .. } | Self::Unclean { output, .. } | Self::Deadline { output, .. } => &output.0,
         }
     }
 }
@@ -208,6 +252,11 @@ impl GateError {
 /// What a program wrote, cut to its last lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output(pub String);
+
+fn unclean(services: &[Unclean]) -> String {
+    let lines: Vec<String> = services.iter().map(|s| format!("`{}`: {}", s.service, s.why)).collect();
+    told(&lines)
+}
 
 fn told(services: &[String]) -> String {
     services

@@ -25,7 +25,14 @@ pub(crate) fn settings(place: &Place, outside: &Outside) -> Settings {
         version: version().to_owned(),
         environment: outside.environment.iter().filter_map(text).collect::<BTreeMap<_, _>>(),
         clock: Clock::new(outside.now),
+        crash_at: crash_at(outside),
     }
+}
+
+/// Where a test from outside wants the daemon to end; see launcher/DATA.md.
+fn crash_at(outside: &Outside) -> Option<String> {
+    let named = outside.environment.iter().find(|(name, _)| name == "KOJIBOX_CRASH_AT");
+    named.and_then(|(_, value)| value.to_str().map(str::to_owned))
 }
 
 /// A daemon that serves the tree where it is now.

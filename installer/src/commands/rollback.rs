@@ -1,13 +1,19 @@
 //! Owns `rollback`: back to a kept generation, without any medium.
 
-use kojibox_console::{Exit, Outcome};
+use std::sync::Arc;
+
+use kojibox_console::{Exit, Outcome, Report};
+use kojibox_packs::manifest::Manifest;
+use kojibox_signing::Verified;
+use kojibox_state::LockedRoot;
 use serde::Serialize;
 
-use super::shared::RootArgs;
+use super::shared::{RootArgs, confirm};
 use crate::{
     flow::{Session, manifests_of, open_locked, transact},
-    report::tx_report,
-    transaction::{self, RollbackOptions},
+    gate::LauncherGate,
+    report::{StateReport, tx_report},
+    transaction::{self, FormatChange, RollbackOptions, data_changes},
     wizard::texts::EN,
 };
 
@@ -22,13 +28,13 @@ pub(crate) struct Args {
     /// Generation; default: the previous one
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
-    /// Go back to data of an older format; the newer data is kept aside
+    /// Go back to data of an older format; asks, after saying what will be missing and where it is kept
     #[arg(long)]
     restore_data: bool,
     /// Go back even to a release that its publisher withdrew
     #[arg(long)]
     unsafe_revoked: bool,
-    /// Ask nothing (nothing is asked here; for symmetry with the other commands)
+    /// Ask nothing (only `--restore-data` asks)
     #[arg(short, long)]
     yes: bool,
 }
@@ -39,7 +45,7 @@ struct Document<'a> {
     generation: u64,
     from: u64,
     txid: &'a str,
-    formats: &'a [String],
+    formats: &'a [FormatChange],
 }
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
@@ -52,6 +58,9 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
         restore_data: args.restore_data,
         unsafe_revoked: args.unsafe_revoked,
     };
+    if args.restore_data {
+        agree(session, &locked, &manifests, args)?;
+    }
     let (done, _) = transact(session, &EN, &manifests, |env| {
         transaction::rollback(&mut locked, &options, env)
     })
@@ -70,9 +79,31 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
         done.to, done.from
     ));
     for change in &done.formats {
-        session
-            .ui
-            .note(&format!("older data is in use: {change}; the newer data is kept aside"));
+        session.ui.note(&change.to_string());
     }
     Ok(Exit::Done)
+}
+
+/// Says what will be missing and asks, if anything will.
+fn agree(
+    session: &Session<'_>,
+    locked: &LockedRoot,
+    manifests: &[Arc<Verified<Manifest>>],
+    args: &Args,
+) -> Result<(), Report> {
+    let root = locked.root();
+    let previous = root.pointer().map_err(StateReport)?.and_then(|p| p.previous);
+    let Some(id) = args.to.or(previous) else {
+        return Ok(());
+    };
+    let gate = LauncherGate::new(manifests.iter().map(|m| &***m), session.cancel);
+    // What keeps the records from being read is told by the transaction itself.
+    let changes = data_changes(root, id, &gate).unwrap_or_default();
+    for change in &changes {
+        session.ui.note(&change.to_string());
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    confirm(session, args.yes, "Go back to the older data?")
 }

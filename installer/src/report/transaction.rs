@@ -50,7 +50,9 @@ pub(crate) fn tx_report(ui: &Ui, error: TxError) -> Report {
 
 fn gate_output(cause: &Cause) -> Option<&str> {
     match cause {
-        Cause::Stop { source, .. } | Cause::NotReady { source, .. } => Some(source.output()),
+        Cause::Stop { source, .. } | Cause::NotClean { source, .. } | Cause::NotReady { source, .. } => {
+            Some(source.output())
+        }
         _ => None,
     }
 }
@@ -65,6 +67,10 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
         Cause::Stop { .. } => (
             Exit::NotReady,
             "stop them with `kojibox down`, then run the same command again",
+        ),
+        Cause::NotClean { .. } => (
+            Exit::NotReady,
+            "let its services run, so that they repair their data, then run the same command again",
         ),
         Cause::NotReady { .. } => (
             Exit::NotReady,
@@ -84,7 +90,7 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
         Cause::Revoked { .. } => (Exit::Downgrade, "to use it all the same, add `--unsafe-revoked`"),
         Cause::DataFormat { .. } => (
             Exit::Usage,
-            "to go back with the older data, add `--restore-data`; the newer data is kept aside",
+            "to go back to the older data all the same, add `--restore-data`",
         ),
         Cause::Damaged { .. } => (
             Exit::Damaged,

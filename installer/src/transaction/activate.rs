@@ -13,11 +13,12 @@ use kojibox_state::{
 use super::{
     error::{Cause, Situation, TxError},
     finish::{close, reason},
+    formats::format_changes,
     room::tidy,
     tx::Tx,
     undo::undo,
 };
-use crate::plan::{GateError, Phase};
+use crate::plan::{GateError, Phase, Unclean};
 
 /// What becomes active, and how its gate is judged.
 pub(super) struct Target<'r> {
@@ -26,6 +27,8 @@ pub(super) struct Target<'r> {
     pub(super) gated: bool,
     /// A failed gate marks it bad.
     pub(super) mark: bool,
+    /// Its launcher moves data of another format; a way back does not.
+    pub(super) moves_data: bool,
 }
 
 /// Makes `target` the active generation, and closes the transaction.
@@ -55,10 +58,7 @@ fn commit(tx: &mut Tx<'_>, target: &Target<'_>, stopped: &mut bool) -> Result<()
     tx.check_cancel()?;
     if let Some(current) = tx.root.current()? {
         *stopped = true;
-        stop(tx, &current).map_err(|source| Cause::Stop {
-            generation: current.id,
-            source,
-        })?;
+        stop_for(tx, target, &current)?;
     }
     tx.journal.append(&Record::Stopped)?;
     tx.reach(CrashPoint::Stopped)?;
@@ -66,6 +66,37 @@ fn commit(tx: &mut Tx<'_>, target: &Target<'_>, stopped: &mut bool) -> Result<()
     let pointer = tx.next_pointer(target.record.id, !target.gated);
     doc::replace(tx.store, &place::pointer(), &pointer)?;
     Ok(tx.reach(CrashPoint::Committed)?)
+}
+
+/// Stops all services of the active generation. One that does not stop cleanly is in the way only of a move of its data:
+/// the next version of the same format repairs what is left like the old one would.
+fn stop_for(tx: &mut Tx<'_>, target: &Target<'_>, current: &GenerationRecord) -> Result<(), Cause> {
+    let generation = current.id;
+    match stop(tx, current) {
+        Ok(()) => Ok(()),
+        Err(GateError::Unclean { services, output }) => {
+            let moved = match target.moves_data {
+                true => format_changes(tx.root, current, target.record)?,
+                false => Vec::new(),
+            };
+            if services.iter().any(|s| moved.iter().any(|m| m.service == s.service)) {
+                let source = GateError::Unclean { services, output };
+                return Err(Cause::NotClean { generation, source });
+            }
+            note_unclean(tx, generation, &services);
+            Ok(())
+        }
+        Err(source) => Err(Cause::Stop { generation, source }),
+    }
+}
+
+/// Lets a person and the receipt know which services did not stop cleanly.
+pub(super) fn note_unclean(tx: &mut Tx<'_>, generation: u64, services: &[Unclean]) {
+    for Unclean { service, why } in services {
+        tx.note(format!(
+            "service `{service}` of generation {generation} did not stop cleanly: {why}"
+        ));
+    }
 }
 
 fn confirm(tx: &mut Tx<'_>, target: &Target<'_>) -> Result<(), Cause> {

@@ -7,7 +7,7 @@ use kojibox_packs::read::ReadError;
 use kojibox_signing::Digest;
 use kojibox_state::{RootPathError, StateError, StoreError};
 
-use super::verify::Finding;
+use super::{formats::FormatChange, verify::Finding};
 use crate::plan::GateError;
 
 /// A transaction did not end as intended.
@@ -37,6 +37,14 @@ pub enum Cause {
         /// The active generation.
         generation: u64,
         /// Why.
+        source: GateError,
+    },
+    /// Nothing runs any more, but data that has to be moved to another format was not left cleanly.
+    #[error("the data of generation {generation} was not left cleanly, and is not moved to another format")]
+    NotClean {
+        /// The active generation.
+        generation: u64,
+        /// Which services.
         source: GateError,
     },
     /// The gate failed.
@@ -78,12 +86,12 @@ pub enum Cause {
         digest: Digest,
     },
     /// Its services read another data format than the present data has.
-    #[error("generation {generation} reads an older data format: {}", changes.join(", "))]
+    #[error("generation {generation} reads an older data format: {}", lines(changes))]
     DataFormat {
         /// The generation.
         generation: u64,
-        /// One per component, `id: now -> then`.
-        changes: Vec<String>,
+        /// What would be missing, one per service.
+        changes: Vec<FormatChange>,
     },
     /// Installed files are not what their index says.
     #[error("generation {generation} is damaged: {}", told(findings))]
@@ -119,6 +127,11 @@ pub enum Cause {
         /// As planned.
         expected: Digest,
     },
+}
+
+fn lines(changes: &[FormatChange]) -> String {
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn told(findings: &[Finding]) -> String {

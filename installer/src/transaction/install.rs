@@ -61,6 +61,7 @@ pub fn install(locked: &mut LockedRoot, plan: &InstallPlan, env: &Env<'_>) -> Re
         record: &work.record,
         gated,
         mark: true,
+        moves_data: true,
     };
     activate(&mut tx, &target)?;
     Ok(Installed {

@@ -6,6 +6,7 @@
 mod activate;
 mod error;
 mod finish;
+mod formats;
 mod front_door;
 mod hashing;
 mod install;
@@ -24,6 +25,7 @@ mod uninstall;
 mod verify;
 
 pub use error::{Cause, Situation, TxError};
+pub use formats::{FormatChange, data_changes};
 pub use install::{Installed, install};
 pub use prune::{PruneOptions, Pruned, prune};
 pub use recover::{Recovered, RecoveredHow, recover};

@@ -11,6 +11,7 @@ use kojibox_state::{
 use super::{
     activate::{Target, abort, activate},
     error::{Cause, Situation, TxError},
+    formats::{FormatChange, data_changes},
     recover::recover,
     tx::Tx,
     verify::verify_trees,
@@ -39,8 +40,8 @@ pub struct RolledBack {
     pub to: u64,
     /// Transaction; names the receipt.
     pub txid: String,
-    /// Data formats that changed, `id: now -> then`; the newer data is kept aside.
-    pub formats: Vec<String>,
+    /// Services that use older data again.
+    pub formats: Vec<FormatChange>,
 }
 
 /// Makes a kept generation active again, after re-hashing all of it.
@@ -66,6 +67,8 @@ pub fn rollback(locked: &mut LockedRoot, options: &RollbackOptions, env: &Env<'_
         record: &chosen.target,
         gated: chosen.gated,
         mark: false,
+        // Without a way back, another format is one that data is moved to.
+        moves_data: chosen.formats.is_empty(),
     };
     activate(&mut tx, &target)?;
     Ok(RolledBack {
@@ -81,7 +84,7 @@ struct Chosen {
     target: GenerationRecord,
     packs: Vec<ReceiptPack>,
     gated: bool,
-    formats: Vec<String>,
+    formats: Vec<FormatChange>,
 }
 
 fn choose(locked: &LockedRoot, options: &RollbackOptions, env: &Env<'_>) -> Result<Chosen, Cause> {
@@ -98,10 +101,7 @@ fn choose(locked: &LockedRoot, options: &RollbackOptions, env: &Env<'_>) -> Resu
             reason: mark.reason,
         });
     }
-    let formats = match root.current()? {
-        Some(current) => format_changes(&current, &target),
-        None => Vec::new(),
-    };
+    let formats = data_changes(root, id, env.gate)?;
     if !formats.is_empty() && !options.restore_data {
         return Err(Cause::DataFormat {
             generation: id,
@@ -125,18 +125,6 @@ fn choose(locked: &LockedRoot, options: &RollbackOptions, env: &Env<'_>) -> Resu
         packs,
         formats,
     })
-}
-
-fn format_changes(now: &GenerationRecord, then: &GenerationRecord) -> Vec<String> {
-    let named = |format: &Option<String>| format.as_deref().unwrap_or("default").to_owned();
-    let pairs = then
-        .components
-        .iter()
-        .filter_map(|c| Some((c, now.components.iter().find(|n| n.id == c.id)?)));
-    pairs
-        .filter(|(old, new)| old.data_format != new.data_format)
-        .map(|(old, new)| format!("{}: {} -> {}", old.id, named(&new.data_format), named(&old.data_format)))
-        .collect()
 }
 
 /// Reads the recorded manifests: what the receipt says of them, whether any has a service, whether any is withdrawn.

@@ -14,7 +14,7 @@ use kojibox_state::{
 };
 
 use super::{
-    activate::stop,
+    activate::{note_unclean, stop},
     error::{Cause, Situation, TxError},
     finish::close,
     hashing::{Hashed, Job, hash_all},
@@ -22,7 +22,7 @@ use super::{
     tx::Tx,
     undo::sync_names,
 };
-use crate::plan::{Env, Phase};
+use crate::plan::{Env, GateError, Phase};
 
 /// The launcher's directories that every start makes anew.
 const PASSING: &[&str] = &["run", "temp"];
@@ -75,10 +75,13 @@ fn remove(locked: &LockedRoot, options: &UninstallOptions, env: &Env<'_>) -> Res
     let current = tx.root.current().map_err(|error| untouched(error.into()))?;
     // Before the journal says so: once it does, a stopped uninstall is carried on, not taken back.
     if let Some(current) = current {
-        stop(&tx, &current).map_err(|source| {
-            let generation = current.id;
-            untouched(Cause::Stop { generation, source })
-        })?;
+        let generation = current.id;
+        match stop(&tx, &current) {
+            Ok(()) => {}
+            // Nothing runs, and the data stays as it is: that is all that is needed here.
+            Err(GateError::Unclean { services, .. }) => note_unclean(&mut tx, generation, &services),
+            Err(source) => return Err(untouched(Cause::Stop { generation, source })),
+        }
     }
     tx.begin()?;
     complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))

@@ -10,8 +10,8 @@ use std::{
 };
 
 use kojibox_installer::plan::{
-    Env, Gate, GateError, InstallPlan, Output, PlannedPack, PlannedRoot, Space, TrustUpdate, Unobserved, Verdict,
-    VerdictOutcome,
+    DataInUse, Env, Gate, GateError, InstallPlan, OlderData, Output, PlannedPack, PlannedRoot, Space, TrustUpdate,
+    Unclean, Unobserved, Verdict, VerdictOutcome,
 };
 use kojibox_packs::{
     Target, Unwatched,
@@ -298,6 +298,8 @@ pub(crate) fn plan(pack: &PlannedPack) -> InstallPlan {
 #[derive(Default)]
 pub(crate) struct FakeGate {
     pub(crate) broken: BTreeSet<u8>,
+    /// Releases whose service has to be killed.
+    pub(crate) stubborn: BTreeSet<u8>,
     pub(crate) calls: RefCell<Vec<String>>,
 }
 
@@ -305,7 +307,14 @@ impl FakeGate {
     pub(crate) fn refusing(n: u8) -> Self {
         Self {
             broken: BTreeSet::from([n]),
-            calls: RefCell::default(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn killing(n: u8) -> Self {
+        Self {
+            stubborn: BTreeSet::from([n]),
+            ..Self::default()
         }
     }
 
@@ -326,7 +335,32 @@ impl Gate for FakeGate {
         self.calls
             .borrow_mut()
             .push(format!("down {}", Self::release(launcher)));
+        if self.stubborn.contains(&Self::release(launcher)) {
+            return Err(GateError::Unclean {
+                services: vec![Unclean {
+                    service: "app".to_owned(),
+                    why: "it was killed".to_owned(),
+                }],
+                output: Output::default(),
+            });
+        }
         Ok(())
+    }
+
+    /// The data of release n is that of its own format, made from 16.
+    fn data(&self, launcher: &Path, _root: &Path) -> Option<BTreeMap<String, DataInUse>> {
+        let n = Self::release(launcher);
+        let format = if n == 1 { "16" } else { "18" }.to_owned();
+        let data = DataInUse {
+            keep_as: format!("data/app/{format}.aside-1"),
+            format,
+            unclean: None,
+            older: vec![OlderData {
+                format: "16".to_owned(),
+                until: "2026-11-21T00:00:00Z".to_owned(),
+            }],
+        };
+        Some(BTreeMap::from([("app".to_owned(), data)]))
     }
 
     fn start(&self, launcher: &Path, _root: &Path) -> Result<(), GateError> {

@@ -354,10 +354,52 @@ fn an_older_data_format_needs_agreement() {
     let refused = machine.rollback(None, false).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "generation 1 reads an older data format: app: 18 -> 16"
+        "generation 1 reads an older data format: `app` goes back from data format `18` to `16`: what was written since \
+         2026-11-21T00:00:00Z will be missing; it is kept in `data/app/18.aside-1`"
     );
     assert_eq!(*refused.situation(), Situation::Untouched { active: Some(2) });
-    assert_eq!(machine.rollback(None, true).unwrap().formats, ["app: 18 -> 16"]);
+    let back = machine.rollback(None, true).unwrap();
+    assert_eq!(back.formats[0].kept_in.as_deref(), Some("data/app/18.aside-1"));
+    let forward = machine.rollback(None, false).unwrap();
+    assert_eq!(
+        (forward.to, forward.formats.len()),
+        (2, 0),
+        "forward takes nothing away"
+    );
+}
+
+#[test]
+fn data_that_was_not_left_cleanly_is_in_the_way_of_a_move_only() {
+    let machine = Machine::with(FakeGate::killing(1));
+    let pack = |n, format| machine.stick.pack(n, &[app(n).data_format(format), launcher(n)]);
+    machine.install(&pack(1, "16")).unwrap();
+    let refused = machine.install(&pack(2, "18")).unwrap_err();
+    assert!(
+        matches!(refused.cause(), Cause::NotClean { generation: 1, .. }),
+        "{refused}"
+    );
+    let Situation::Undone { active, kept, down } = *refused.situation() else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((active, kept > 0, down), (Some(1), true, false));
+    assert_eq!(
+        machine.world.gate.calls()[1..],
+        ["down 1", "up 1"],
+        "the version that can repair its data runs again"
+    );
+    let receipt = machine.open().history().unwrap().pop().unwrap().0;
+    assert!(
+        receipt.reason.as_ref().unwrap().contains("`app`: it was killed"),
+        "{receipt:?}"
+    );
+
+    machine.install(&pack(3, "16")).unwrap();
+    let receipt = machine.open().history().unwrap().pop().unwrap().0;
+    assert_eq!(
+        receipt.notes,
+        ["service `app` of generation 1 did not stop cleanly: it was killed"]
+    );
+    assert_eq!(active_release(&machine.root), Some(3));
 }
 
 #[test]

@@ -22,10 +22,23 @@ struct StillThere(String, #[source] Why);
 #[error("{0}")]
 struct Why(String);
 
+/// The data of a service is not as a clean stop leaves it.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was not stopped cleanly", names(.0))]
+struct NotClean(Vec<String>, #[source] Why);
+
+fn names(services: &[String]) -> String {
+    let ticked: Vec<String> = services.iter().map(|n| format!("`{n}`")).collect();
+    ticked.join(", ")
+}
+
 /// Stops `services`; everything and the daemon if empty.
+///
+/// What was not left cleanly now, or the last time it ran, is an error although nothing runs: who copies or moves the
+/// data next has to know.
 pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
     let Some(client) = find(place, outside)? else {
-        return Ok(done(&Status::default(), ui));
+        return end(place, at_rest(place, outside), services, ui);
     };
     let request = Request::Down {
         services: services.to_vec(),
@@ -62,7 +75,41 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
             .wait_until_gone(&place.root)
             .map_err(session::unreachable_daemon)?;
     }
-    Ok(done(&heard.status, ui))
+    end(place, heard.status, services, ui)
+}
+
+/// The services as they are declared; nothing if none can be read, which is nothing to stop either.
+fn at_rest(place: &Place, outside: &Outside) -> Status {
+    super::status::at_rest(place, outside).unwrap_or_default()
+}
+
+/// Tells how everything was left.
+fn end(place: &Place, status: Status, services: &[String], ui: &Ui) -> Outcome {
+    let status = match super::status::stack(place) {
+        Ok(stack) => status.with_data(&stack),
+        Err(_) => status,
+    };
+    if ui.is_json() {
+        ui.json(&status);
+    }
+    let asked = |s: &&ServiceStatus| services.is_empty() || services.contains(&s.name);
+    let complaint = |s: &ServiceStatus| Some((s.name.clone(), s.data.as_ref()?.unclean.clone()?));
+    let unclean: Vec<_> = status.services.iter().filter(asked).filter_map(complaint).collect();
+    if unclean.is_empty() {
+        ui.done("Everything that was asked for is stopped.");
+        return Ok(Exit::Done);
+    }
+    let names: Vec<String> = unclean.iter().map(|(name, _)| name.clone()).collect();
+    let why: Vec<String> = unclean.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+    let report = Report::new(Exit::NotReady, NotClean(names, Why(why.join("\n"))));
+    let state = if services.is_empty() {
+        "nothing runs; the data is as the program left it, and is not moved to another format"
+    } else {
+        "what was asked for is stopped; the data is as the program left it, and is not moved to another format"
+    };
+    Err(report
+        .state(state)
+        .hint("run `kojibox up`, so that the same version repairs its data, then `kojibox down`"))
 }
 
 /// The daemon to ask; none if nothing runs. One is started only to end what an earlier one left.
@@ -76,12 +123,4 @@ fn find(place: &Place, outside: &Outside) -> Outcome<Option<Client>> {
 
 fn stays(service: &ServiceStatus) -> bool {
     service.state == State::Failed && service.pid.is_some()
-}
-
-fn done(status: &Status, ui: &Ui) -> Exit {
-    if ui.is_json() {
-        ui.json(status);
-    }
-    ui.done("Everything that was asked for is stopped.");
-    Exit::Done
 }

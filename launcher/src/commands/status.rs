@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kojibox_console::{Exit, Outcome, Report, Ui};
+use kojibox_console::{Exit, Outcome, Report, Ui, bytes};
 use kojibox_state::StateError;
 use kojibox_supervisor::{
+    DataStatus,
     api::{Request, ServiceStatus, Status},
     client::{self, Client},
     machine::Machine,
@@ -30,7 +31,8 @@ pub(crate) fn run(place: &Place, outside: &Outside, watch: bool, ui: &Ui) -> Out
         session::follow(&client, Request::Watch, look, |_| Next::Done)?;
         return Ok(Exit::Done);
     }
-    show(&now(place, outside)?, ui);
+    let status = now(place, outside)?;
+    show(&status.with_data(&stack(place)?), ui);
     Ok(Exit::Done)
 }
 
@@ -52,7 +54,7 @@ fn now(place: &Place, outside: &Outside) -> Outcome<Status> {
     Ok(heard.status)
 }
 
-fn at_rest(place: &Place, outside: &Outside) -> Outcome<Status> {
+pub(super) fn at_rest(place: &Place, outside: &Outside) -> Outcome<Status> {
     let stack = stack(place)?;
     let ports = ports_of(&stack)?;
     let now = u64::try_from((outside.now)().as_millisecond()).unwrap_or_default();
@@ -92,10 +94,30 @@ fn show(status: &Status, ui: &Ui) {
         if let (Some(reason), Some(fix)) = (&service.reason, &service.fix) {
             ui.answer(&format!("{:width$}  {reason}; {fix}", ""));
         }
+        for line in service.data.iter().flat_map(about_data) {
+            ui.answer(&format!("{:width$}  {line}", ""));
+        }
     }
     if status.services.is_empty() {
         ui.note("No services are installed.");
     }
+}
+
+/// What a person may want to know about data that is not simply in use.
+fn about_data(data: &DataStatus) -> Vec<String> {
+    let unclean = data.unclean.iter().map(|why| format!("data not left cleanly: {why}"));
+    let older = data.older.iter().map(|kept| {
+        let size = bytes(kept.bytes);
+        format!("older data: {}, {size}, as it was at {}", kept.folder, kept.until)
+    });
+    let aside = data.aside.iter().map(|kept| {
+        let size = bytes(kept.bytes);
+        format!(
+            "kept aside: {}, {size}, written from {} to {}",
+            kept.folder, kept.since, kept.until
+        )
+    });
+    unclean.chain(older).chain(aside).collect()
 }
 
 fn line(service: &ServiceStatus, width: usize) -> String {

@@ -75,7 +75,8 @@ fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item 
 
 fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
     if ui.is_json() {
-        ui.json(&heard.status);
+        let with_data = super::stack(place).map(|stack| heard.status.clone().with_data(&stack));
+        ui.json(with_data.as_ref().unwrap_or(&heard.status));
     }
     let enabled =
         |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
@@ -105,7 +106,11 @@ fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], 
         .iter()
         .find(|s| s.code != Some(kojibox_supervisor::machine::ReasonCode::Dependency));
     let fix = own.or(missing.first()).and_then(|s| s.fix.clone());
-    let report = Report::new(Exit::NotReady, NotReady(names, Reasons(reasons.join("\n")))).state(now(&heard.status));
+    let exit = match own.and_then(|s| s.code) {
+        Some(kojibox_supervisor::machine::ReasonCode::Space) => Exit::NoSpace,
+        _ => Exit::NotReady,
+    };
+    let report = Report::new(exit, NotReady(names, Reasons(reasons.join("\n")))).state(now(&heard.status));
     Err(match fix {
         Some(fix) => report.hint(fix),
         None => report,

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock,
+    data::{DataStatus, data_of},
     machine::{Desired, Health, Machine, ReasonCode, Service, State},
+    stack::Stack,
 };
 
 /// What the daemon can be asked. All but `hello`, `status`, `force` and `leave` are answered by the status now and after
@@ -111,6 +113,9 @@ pub struct ServiceStatus {
     pub generation: u64,
     /// It runs to completion.
     pub oneshot: bool,
+    /// Its data, if it has any; the daemon does not look there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataStatus>,
 }
 
 impl ServiceStatus {
@@ -133,6 +138,7 @@ impl ServiceStatus {
             code: service.reason.as_ref().map(|r| r.code),
             generation: service.generation,
             oneshot: service.rules.kind == kojibox_packs::manifest::ServiceKind::Oneshot,
+            data: None,
         }
     }
 
@@ -169,6 +175,16 @@ impl Status {
         Self {
             services: services.map(|s| ServiceStatus::of(s, ports)).collect(),
         }
+    }
+
+    /// Adds what is known about the data of each service.
+    #[must_use]
+    pub fn with_data(mut self, stack: &Stack) -> Self {
+        for service in &mut self.services {
+            let runs = service.pid.is_some() || !service.is_down();
+            service.data = data_of(stack, &service.name, runs);
+        }
+        self
     }
 
     /// True if nothing has to be heard yet from shims that an earlier daemon left.

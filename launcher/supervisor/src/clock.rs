@@ -23,6 +23,11 @@ impl Clock {
         text((self.wall)())
     }
 
+    /// Now, RFC 3339 in UTC to the second.
+    pub fn second(self) -> String {
+        (self.wall)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
     /// Milliseconds since 1970.
     pub fn millis(self) -> Millis {
         u64::try_from((self.wall)().as_millisecond()).unwrap_or(0)

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::{
     api::{ServiceStatus, Status},
-    daemon, platform,
+    daemon,
+    data::{self, data_of},
+    platform,
     ports::{self, Ports},
     stack::Stack,
 };
@@ -71,8 +73,28 @@ pub fn look(stack: &Stack, status: &Status) -> Vec<Finding> {
             s.fix.clone().unwrap_or_default(),
         )
     }));
+    findings.extend(stack.services.keys().flat_map(|name| data(stack, status, name)));
     findings.extend(taken(stack, status));
     findings
+}
+
+/// How the data of a service was left, and what lies beside it.
+fn data(stack: &Stack, status: &Status, name: &str) -> Vec<Finding> {
+    let runs = status.service(name).is_some_and(|s| s.pid.is_some() || !s.is_down());
+    let Some(data) = data_of(stack, name, runs) else {
+        return Vec::new();
+    };
+    let unclean = data.unclean.iter().map(|why| {
+        Finding::bad(
+            format!("the data of `{name}` was not left cleanly: {why}"),
+            "run `kojibox up`, so that the same version repairs it, then `kojibox down`",
+        )
+    });
+    let kept = data.older.iter().chain(&data.aside).map(|kept| {
+        let (folder, size) = (&kept.folder, data::size(kept.bytes));
+        Finding::good(format!("`{folder}` keeps {size} of `{name}` that nothing uses now"))
+    });
+    unclean.chain(kept).collect()
 }
 
 /// Others must not be able to read secrets that are there.

@@ -22,6 +22,7 @@ pub mod stack;
 mod wire;
 
 pub use clock::{Clock, Steady, show};
+pub use data::{DataStatus, Kept, data_of, point_names};
 pub use files::FileError;
 pub use fill::FillError;
 pub use platform::{close_inherited, replace_process};

@@ -56,14 +56,18 @@ fn the_check_run_runs_the_commands_of_the_readme() -> Outcome {
 
 #[test]
 fn every_crash_point_has_its_row() -> Outcome {
-    let (rows, code) = (read("state/TRANSACTIONS.md")?, read("state/src/crash.rs")?);
-    let names: Vec<&str> = code
+    expect_rows("state/TRANSACTIONS.md", "state/src/crash.rs", 10)?;
+    expect_rows("launcher/DATA.md", "launcher/supervisor/src/data/disk.rs", 7)
+}
+
+/// Each point that `code` names has a row in the table of `text`; there are more than `least`.
+fn expect_rows(text: &str, code: &str, least: usize) -> Outcome {
+    let (rows, source) = (read(text)?, read(code)?);
+    let names: Vec<&str> = source
         .lines()
         .filter_map(|line| line.split(" = \"").nth(1)?.strip_suffix("\","))
         .collect();
-    ensure(names.len() > 10, || {
-        format!("only {names:?} found in state/src/crash.rs")
-    })?;
+    ensure(names.len() > least, || format!("only {names:?} found in {code}"))?;
     let missing: Vec<String> = names
         .iter()
         .filter(|name| {
@@ -73,5 +77,5 @@ fn every_crash_point_has_its_row() -> Outcome {
         })
         .map(ToString::to_string)
         .collect();
-    expect_none("each crash point has a row in state/TRANSACTIONS.md", &missing)
+    expect_none(&format!("each crash point has a row in {text}"), &missing)
 }

@@ -7,6 +7,8 @@ use std::{
 };
 
 use crate::{
+    clock::Clock,
+    data,
     fill::Filler,
     instance::Traces,
     platform,
@@ -26,6 +28,9 @@ pub(super) struct Context {
     /// The program that is started as a shim.
     pub(super) exe: PathBuf,
     pub(super) sockets: PathBuf,
+    pub(super) clock: Clock,
+    /// Changes data directories.
+    pub(super) disk: data::Real,
 }
 
 impl Context {

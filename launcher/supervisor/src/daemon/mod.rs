@@ -54,6 +54,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// The clock.
     pub clock: Clock,
+    /// Crash point of launcher/DATA.md at which the daemon ends as if it were killed; for tests from outside.
+    pub crash_at: Option<String>,
 }
 
 /// The daemon could not be started, or had to end.

@@ -14,7 +14,7 @@ use kojibox_packs::manifest::{Check, StopStep};
 
 use super::{context::Context, shims};
 use crate::{
-    data::{Data, DataError, Work},
+    data::{Data, DataError, Marker, Work},
     diagnosis::chain,
     environment,
     files::{self, FileError, failed},
@@ -100,13 +100,14 @@ impl Job<'_> {
         for template in &self.definition.templates {
             render::render(template, self.definition.pack_files.as_deref(), &run, &filler)?;
         }
-        if let Some(data) = data {
-            self.ready_data(&data, &ports)?;
+        if let Some(data) = &data {
+            self.ready_data(data, &ports)?;
         }
         self.stop_if_unwanted()?;
         let command = self.definition.service.command.clone();
         let mut spec = self.spec(Role::Service, &command, &filler)?;
         spec.ports.clone_from(&held.ports);
+        spec.data = data.map(|_| self.marker());
         Ok(Ready { spec, held })
     }
 
@@ -131,13 +132,20 @@ impl Job<'_> {
         Ok(Some(data))
     }
 
+    /// Lets the shim write down how the service leaves its data.
+    fn marker(&self) -> Marker {
+        let base = self.context.stack.layout.service_data(self.service);
+        Marker::new(&base, self.definition.format(), self.context.stack.generation.id)
+    }
+
     fn ready_data(&self, data: &Data, ports: &BTreeMap<String, u16>) -> Result<(), PrepareError> {
         let mut filler = self.context.filler(self.definition, ports);
         filler.data = data.unfinished();
+        let (now, disk) = (self.context.clock.second(), &self.context.disk);
         match &data.work {
-            Work::Use => {}
+            Work::Use | Work::Adopt | Work::Return => {}
             Work::Make => {
-                data.begin()?;
+                data.begin(&now, disk)?;
                 if let Some(init) = &self.definition.service.init {
                     self.help("making the data directory", &init.command, &filler)?;
                 }
@@ -154,11 +162,12 @@ impl Job<'_> {
                 } else {
                     from.clone()
                 });
-                data.begin()?;
+                data.begin(&now, disk)?;
                 self.help("moving the data to its new format", &migration.command, &filler)?;
             }
         }
-        Ok(data.finish()?)
+        // What was made is in use from when it is done.
+        Ok(data.finish(&self.context.clock.second(), disk)?)
     }
 
     /// Runs a step before the start, under a shim of its own: logged, stoppable, and gone when we are.
@@ -203,6 +212,7 @@ impl Job<'_> {
             env: environment::of_service(filler, &service.env, &self.context.allowed)?,
             stop: if role == Role::Service { stop? } else { Vec::new() },
             ports: BTreeMap::new(),
+            data: None,
             secrets: self.context.secrets.values().clone(),
             log_check: log_check.filter(|_| role == Role::Service),
         })
@@ -260,10 +270,7 @@ fn failure(service: &str, error: &PrepareError) -> Failure {
             false,
         ),
         PrepareError::Data(DataError::File(e)) => (ReasonCode::Data, io_fix(&e.source), lasts(&e.source)),
-        PrepareError::Data(_) => {
-            let fix = "run `kojibox-installer rollback`, or install a version that can read this data";
-            (ReasonCode::Data, fix.to_owned(), true)
-        }
+        PrepareError::Data(error) => (data_code(error), data_fix(error), true),
         PrepareError::NoTree(_) => (ReasonCode::Exec, repair, true),
         PrepareError::Helper { .. } => (ReasonCode::Data, log, true),
         PrepareError::Random(_) | PrepareError::Aborted => (ReasonCode::Io, "try again".to_owned(), false),
@@ -272,6 +279,27 @@ fn failure(service: &str, error: &PrepareError) -> Failure {
         reason: Reason::new(code, chain(error), fix),
         permanent,
     }
+}
+
+fn data_code(error: &DataError) -> ReasonCode {
+    match error {
+        DataError::Space { .. } => ReasonCode::Space,
+        _ => ReasonCode::Data,
+    }
+}
+
+fn data_fix(error: &DataError) -> String {
+    let fix = match error {
+        DataError::Space { .. } => "free some space on the volume, then run `kojibox up`",
+        DataError::NotClean { .. } => {
+            "start and stop the version that wrote it, so that it repairs it: `kojibox-installer rollback`, `kojibox down`; then update again"
+        }
+        DataError::Missing { .. } => {
+            "put it back from a backup; to begin with empty data, move the folder of the service's data away"
+        }
+        _ => "run `kojibox-installer rollback`, or install a version that can read this data",
+    };
+    fix.to_owned()
 }
 
 /// True if the system will say the same again.

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     api::{Reply, Status},
     clock::Steady,
-    environment,
+    data, environment,
     files::{self, failed},
     instance::{Identity, Instance, Phase},
     machine::{Event, Found, Machine, State, Which, step},
@@ -83,6 +83,8 @@ impl Daemon {
             stack,
             secrets,
             sockets,
+            clock: settings.clock,
+            disk: data::Real::new(settings.crash_at.clone()),
         });
         let (to_us, from_all) = mpsc::channel(256);
         let clock = settings.clock.steady();

@@ -77,6 +77,8 @@ pub enum ReasonCode {
     Config,
     /// The data directory cannot be used.
     Data,
+    /// There is no room for what has to be written.
+    Space,
     /// A port is taken.
     Port,
     /// The program could not be started.

@@ -315,3 +315,24 @@ pub(crate) fn sync_volume(dir: &File, _: &Path) -> io::Result<()> {
 pub(crate) fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
 }
+
+/// Makes the new file `to` share the blocks of `from`; false, and no `to`, where the file system cannot.
+pub(crate) fn clone_file(from: &Path, to: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let source = File::open(from)?;
+    let mode = source.metadata()?.permissions().mode();
+    let target = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    match rustix::fs::ioctl_ficlone(&target, &source) {
+        Ok(()) => target.set_permissions(fs::Permissions::from_mode(mode)).map(|()| true),
+        // What a file system says that has no shared blocks, or not for this file: each has its own number for it.
+        Err(error) if error != rustix::io::Errno::NOSPC && error != rustix::io::Errno::IO => {
+            drop(target);
+            fs::remove_file(to).map(|()| false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -305,3 +305,14 @@ pub(crate) fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
         Err(io::Error::last_os_error())
     }
 }
+
+/// Makes the new file `to` share the blocks of `from`; false, and no `to`, where the file system cannot.
+pub(crate) fn clone_file(from: &Path, to: &Path) -> io::Result<bool> {
+    use rustix::io::Errno;
+    let source = File::open(from)?;
+    match rustix::fs::fclonefileat(&source, rustix::fs::CWD, to, rustix::fs::CloneFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOTSUP | Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -180,6 +180,28 @@ pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
     super::sync_volume(&File::open(dir)?, dir)
 }
 
+/// Bytes that we may still write on the volume of `dir`.
+pub(crate) fn free_space(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// True for signals that a program may end by in an orderly way; others are crashes, or a kill.
+pub(crate) fn is_gentle(signal: i32) -> bool {
+    use rustix::process::Signal;
+    let gentle = [
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::TERM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::PIPE,
+    ];
+    gentle.iter().any(|s| s.as_raw() == signal)
+}
+
 /// Copies a symbolic link as it is.
 pub(crate) fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(fs::read_link(from)?, to)

@@ -32,7 +32,7 @@ use windows_sys::Win32::{
         DACL_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES,
         SetFileSecurityW,
     },
-    Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, PIPE_ACCESS_DUPLEX},
+    Storage::FileSystem::{FILE_FLAG_FIRST_PIPE_INSTANCE, GetDiskFreeSpaceExW, PIPE_ACCESS_DUPLEX},
     System::{
         JobObjects::{
             IsProcessInJob, JOB_OBJECT_LIMIT_BREAKAWAY_OK, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
@@ -308,6 +308,29 @@ pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Bytes that we may still write on the volume of `dir`.
+#[expect(unsafe_code, reason = "free space has no safe wrapper")]
+pub(crate) fn free_space(dir: &Path) -> io::Result<u64> {
+    let wide: Vec<u16> = dir.as_os_str().encode_wide().chain([0]).collect();
+    let mut free = 0;
+    // SAFETY: `wide` ends with a zero, `free` may be written to, and the other two are not asked for.
+    let done = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &raw mut free, std::ptr::null_mut(), std::ptr::null_mut()) };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(free)
+}
+
+/// There are no signals here.
+pub(crate) fn is_gentle(_signal: i32) -> bool {
+    false
+}
+
+/// Shares no blocks itself: `CopyFileEx`, which a copy uses, does on volumes that can (ReFS), and does not say so.
+pub(crate) fn clone_file(_from: &Path, _to: &Path) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// Copies a symbolic link as it is.

@@ -2,6 +2,7 @@
 
 use std::{
     process::Stdio,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -31,6 +32,7 @@ pub(super) fn run(shared: &Shared, pump: &Pump) {
     }
     if status.is_none() {
         pump.say("the stop recipe is over; killing the group");
+        shared.killed.store(true, Ordering::SeqCst);
         shared.keeper.signal_all(true);
         status = shared.keeper.wait(main, Some(Instant::now() + HARD), || false);
     }

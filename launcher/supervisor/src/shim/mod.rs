@@ -18,7 +18,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -39,6 +42,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
+    data::{End, Mark, Marker},
     diagnosis,
     files::{FileError, failed},
     instance::{ExitRecord, Identity, Instance, MARKER, Memo, Phase},
@@ -81,6 +85,10 @@ struct Shared {
     keeper: Keeper,
     state: Mutex<Instance>,
     control: Control,
+    /// How the data had been left before this start.
+    left_before: Option<Mark>,
+    /// The main process did not end by its recipe.
+    killed: AtomicBool,
 }
 
 impl Shared {
@@ -145,11 +153,15 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
     let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
+    // From here on the data counts as in use: a mark that cannot be written keeps the program from being started.
+    let left_before = spec.data.as_ref().map(Marker::begin).transpose()?.flatten();
     let shared = Arc::new(Shared {
         spec: spec.clone(),
         keeper,
         state: Mutex::new(state),
         control,
+        left_before,
+        killed: AtomicBool::new(false),
     });
     let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     let watcher = Arc::clone(&shared);
@@ -167,6 +179,9 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
         Err(source) => {
             // Nothing was started: nothing is left to tell but the answer.
             drop(spec.traces.remove_instance());
+            if let Some(marker) = &spec.data {
+                drop(marker.take_back(shared.left_before.as_ref()));
+            }
             shared.control.close(&spec.endpoint);
             pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
             if let Some(pump) = Arc::into_inner(pump) {
@@ -282,6 +297,20 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
     drop(directing.join());
 }
 
+/// Writes down how the service left its data. Without that it counts as interrupted, so an error here loses nothing.
+fn mark_data(shared: &Shared, exit: &Exit) {
+    let Some(marker) = &shared.spec.data else { return };
+    let end = End {
+        status: exit.status,
+        killed: shared.killed.load(Ordering::SeqCst),
+        was_ready: {
+            let state = shared.lock();
+            state.memo.ready || state.log_matched
+        },
+    };
+    drop(marker.end(shared.left_before.as_ref(), end));
+}
+
 /// Writes the exit record, tells everyone who watches, and takes the traces away.
 fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
     let told = pump.told();
@@ -299,6 +328,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
         (exit, shared.control.ordered() != Order::None)
     };
     let spec = &shared.spec;
+    mark_data(shared, &exit);
     let record = ExitRecord {
         service: spec.service.clone(),
         generation: spec.generation,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::Limits;
 use crate::{
+    data::Marker,
     instance::{Instance, Role, Traces},
     machine::Millis,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Spec {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) stop: Vec<Step>,
     pub(crate) ports: BTreeMap<String, u16>,
+    /// Where to write down how the service leaves its data, if it has any.
+    pub(crate) data: Option<Marker>,
     /// Secrets by name, to be masked.
     pub(crate) secrets: BTreeMap<String, String>,
     /// Regular expression of the log check.
