@@ -2,7 +2,7 @@
 
 use kojibox_console::{Exit, bytes};
 
-use super::{Abilities, Demand, Facts, Finding, RootKind};
+use super::{Abilities, Demand, Facts, Finding, RootKind, probe::is_full};
 use crate::platform::{HostLibc, Volume};
 
 /// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
@@ -17,6 +17,15 @@ pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
             findings.push(space(demand, *volume));
             findings.extend(file_system(demand, *volume, *abilities, facts.data));
         }
+        Err(error) if is_full(error) => findings.push(
+            Finding::error(
+                "space",
+                Exit::NoSpace,
+                format!("not enough space to install in `{}`", demand.root.display()),
+            )
+            .why(error.to_string())
+            .fix("free some space, or choose another volume with `--root`"),
+        ),
         Err(error) => findings.push(
             Finding::error(
                 "root",
@@ -126,6 +135,17 @@ fn file_system(demand: &Demand, volume: Volume, able: Abilities, apart: Option<(
                 .fix("choose a place on the system's own disk with `--root`"),
             );
         }
+    }
+    if !able.append {
+        findings.push(
+            Finding::error(
+                "abilities",
+                Exit::FileSystem,
+                format!("the file system of `{shown}` cannot add to a file"),
+            )
+            .why("the journal needs it, without which an interruption could lose the installation")
+            .fix("choose a place on the system's own disk with `--root`"),
+        );
     }
     let data: Vec<_> = demand.services.iter().filter(|s| s.keeps_data).collect();
     let modes = apart.map_or(able.modes, |(_, of_data)| of_data.modes);
@@ -335,6 +355,7 @@ mod tests {
             case_sensitive: true,
             hard_link: true,
             modes: true,
+            append: true,
         };
         Facts {
             root: RootKind::Absent,
@@ -423,10 +444,12 @@ mod tests {
             case_sensitive: false,
             hard_link: false,
             modes: false,
+            append: false,
         };
         insta::assert_snapshot!(complaints(&demand(), &facts), @"
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot run programs: needed by `postgres`
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot hold symbolic links: needed by `postgres`
+        Error 32 abilities: the file system of `/home/ani/kojibox` cannot add to a file: the journal needs it, without which an interruption could lose the installation
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot keep a file from other users: needed for the data of `postgres`
         ");
     }
