@@ -18,7 +18,7 @@ fn published(sandbox: &Sandbox) -> Outcome<(Publisher<'_>, u64)> {
     let publisher = Publisher::new(sandbox, "publisher")?;
     let files: Vec<(String, Vec<u8>)> = (0..8)
         .map(|n| (format!("small-{n}.bin"), big(SMALL, n)))
-        .chain([("a-large.bin".to_owned(), big(BIG, 99))])
+        .chain([("z-large.bin".to_owned(), big(BIG, 99))])
         .collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (&**name, &**bytes)).collect();
     publisher.build_tree("1.0.0", &files)?;
@@ -88,14 +88,14 @@ fn a_disk_that_fills_up_gets_room_again_and_the_same_command_goes_on() -> Outcom
     let sandbox = Sandbox::without_network()?;
     let (publisher, _) = published(&sandbox)?;
     let dir = small_dir(&sandbox)?;
-    // Somebody else takes all but 8 MiB once 40 of 144 are staged; 64 MiB of room are given back, the rest is kept.
+    // Somebody else takes all but 8 MiB once 100 of 144 are staged; 64 MiB of room are given back, the rest is kept.
     let script = r#"
         install() { "$0" install --yes --source "$2" --root "$1/root" --trust "$3" "${@:4}"; }
         free() { df --output=avail -m "$1" | tail -1; }
         for attempt in 1 2 3 4 5; do
           # `exec` keeps the id of the process that is held while somebody else takes the room.
           ( exec "$0" install --yes --source "$2" --root "$1/root" --trust "$3" ) & pid=$!
-          until [ "$(du -sm "$1/root/staging" 2>/dev/null | cut -f1)0" -gt 400 ] || ! kill -0 $pid 2>/dev/null; do :; done
+          until [ "$(du -sm "$1/root/staging" 2>/dev/null | cut -f1)0" -gt 1000 ] || ! kill -0 $pid 2>/dev/null; do :; done
           kill -STOP $pid 2>/dev/null
           fallocate -l "$(($(free "$1") - 8))M" "$1/full"
           kill -CONT $pid 2>/dev/null
