@@ -7,6 +7,7 @@ mod answers;
 mod ask;
 mod cli;
 mod commands;
+mod evidence;
 mod flow;
 pub mod gate;
 mod interrupt;

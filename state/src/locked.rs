@@ -242,6 +242,19 @@ pub fn dissolve(locked: LockedRoot) -> Result<bool, StateError> {
         unless_absent(store.remove_file(&file))?;
     }
     let gone = store.remove_dir(&place::state()).is_ok();
+    let state = root.layout().state();
     drop((root, store, lock));
-    Ok(gone && std::fs::remove_dir(path).is_ok())
+    Ok((gone || removed_later(&state)) && std::fs::remove_dir(path).is_ok())
+}
+
+/// A file system behind FUSE keeps the removed lock under another name until it is closed, and a moment longer.
+fn removed_later(dir: &Path) -> bool {
+    const TRIES: u32 = 20;
+    (0..TRIES).any(|_| {
+        let gone = std::fs::remove_dir(dir).is_ok();
+        if !gone {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        gone
+    })
 }

@@ -157,12 +157,18 @@ impl Run {
         self
     }
 
-    /// Starts it and goes on; it is ended with the value that comes back.
+    /// Starts it and goes on once it has begun; it is ended with the value that comes back.
     pub fn start(self) -> Outcome<Started> {
-        let files = Streams::make(&self.scratch)?;
-        let child = self.spawn(&files)?;
+        let started = self.start_at_once()?;
         // Until it has begun; what it does then is the test's to see.
         thread::sleep(Duration::from_millis(300));
+        Ok(started)
+    }
+
+    /// Starts it and goes on; it is ended, as by a kill, with the value that comes back.
+    pub fn start_at_once(self) -> Outcome<Started> {
+        let files = Streams::make(&self.scratch)?;
+        let child = self.spawn(&files)?;
         Ok(Started { child, _files: files })
     }
 

@@ -4,10 +4,20 @@ use std::path::Path;
 
 use kojibox_console::{Outcome, Report, bytes};
 use kojibox_signing::Digest;
-use kojibox_state::{Generation, GenerationState, InstallRoot, records::GenerationRecord};
+use kojibox_state::{
+    Generation, GenerationState, InstallRoot,
+    journal::TxKind,
+    layout::place,
+    receipts::{self, TxOutcome},
+    records::GenerationRecord,
+    store::Kind,
+};
 use serde::Serialize;
 
-use super::shared::{RootArgs, after_reading, open_shared};
+use super::{
+    history::word,
+    shared::{RootArgs, after_reading, open_shared},
+};
 use crate::{flow::Session, report::StateReport};
 
 /// Show the active generation, its packs and what is kept
@@ -28,6 +38,18 @@ struct Document {
     state: &'static str,
     packs: Vec<Pack>,
     generations: Vec<Kept>,
+    /// Bytes that an interrupted attempt has left for the next one.
+    staged: u64,
+    /// The newest receipt.
+    last: Option<Last>,
+}
+
+#[derive(Serialize)]
+struct Last {
+    txid: String,
+    kind: TxKind,
+    outcome: TxOutcome,
+    finished: String,
 }
 
 #[derive(Serialize)]
@@ -43,6 +65,10 @@ struct Kept {
     id: u64,
     created: String,
     state: GenerationState,
+    /// No prune removes it.
+    pinned: bool,
+    /// Bytes of its files; those that it shares with other generations are in each.
+    bytes: u64,
     packs: Vec<Pack>,
 }
 
@@ -76,7 +102,9 @@ fn document(path: &Path, root: &InstallRoot) -> Result<Document, Report> {
         previous: pointer.as_ref().and_then(|p| p.previous),
         state,
         packs: current.map(|g| packs(&g.record)).unwrap_or_default(),
-        generations: generations.iter().map(kept).collect(),
+        generations: generations.iter().map(|g| kept(root, g)).collect(),
+        staged: staged(root),
+        last: last(root)?,
     })
 }
 
@@ -90,8 +118,39 @@ fn packs(record: &GenerationRecord) -> Vec<Pack> {
     record.packs.iter().map(pack).collect()
 }
 
-fn kept(generation: &Generation) -> Kept {
+/// What the newest receipt says; that the chain is whole is for `history` to find out.
+fn last(root: &InstallRoot) -> Result<Option<Last>, Report> {
+    let receipt = receipts::newest(root.dir()).map_err(StateReport)?;
+    Ok(receipt.map(|r| Last {
+        txid: r.txid,
+        kind: r.kind,
+        outcome: r.outcome,
+        finished: r.finished,
+    }))
+}
+
+/// Bytes of staged trees.
+fn staged(root: &InstallRoot) -> u64 {
+    let (mut bytes, mut todo) = (0, vec![place::staging()]);
+    while let Some(dir) = todo.pop() {
+        // What cannot be looked at is left out: this only informs.
+        for entry in root.dir().list(&dir).unwrap_or_default() {
+            let Some(path) = entry.name.ok().and_then(|name| dir.join(&name).ok()) else {
+                continue;
+            };
+            match entry.kind {
+                Kind::Dir => todo.push(path),
+                _ => bytes += root.dir().stat(&path).ok().flatten().map_or(0, |s| s.len),
+            }
+        }
+    }
+    bytes
+}
+
+fn kept(root: &InstallRoot, generation: &Generation) -> Kept {
     Kept {
+        pinned: generation.pinned,
+        bytes: size(root, &generation.record, |_| true),
         id: generation.record.id,
         created: generation.record.created.clone(),
         state: generation.state,
@@ -111,33 +170,51 @@ fn show(session: &Session<'_>, root: &InstallRoot, document: &Document) {
             pack.name,
             pack.version,
             pack.target,
-            size(root, pack)
+            size_of(root, document, pack)
         ));
     }
     for kept in document.generations.iter().rev() {
         let packs: Vec<_> = kept.packs.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
         let state = serde_json::to_value(kept.state).ok();
         let state = state.as_ref().and_then(|s| s.as_str()).unwrap_or_default();
+        let pinned = if kept.pinned { ", pinned" } else { "" };
+        let (id, created, packs, size) = (kept.id, &kept.created, packs.join(", "), bytes(kept.bytes));
+        ui.answer(&format!("  {id:>4}  {created}  {state:12} {packs} ({size}{pinned})"));
+    }
+    if document.staged > 0 {
+        let staged = bytes(document.staged);
         ui.answer(&format!(
-            "  {:>4}  {}  {state:12} {}",
-            kept.id,
-            kept.created,
-            packs.join(", ")
+            "  {staged} of an interrupted attempt are kept for the next one"
         ));
+    }
+    if let Some(last) = &document.last {
+        let (kind, outcome) = (word(&last.kind), word(&last.outcome));
+        ui.answer(&format!("  last: {kind}, {outcome}, {} ({})", last.finished, last.txid));
     }
 }
 
-/// Installed size of the chosen components, from the recorded manifest.
-fn size(root: &InstallRoot, pack: &Pack) -> String {
-    let (Ok(manifest), Ok(Some(record))) = (root.manifest(&pack.digest), root.current()) else {
-        return String::new();
-    };
-    let chosen = |id: &str| record.components.iter().any(|c| c.pack == pack.name && c.id == *id);
-    let total = manifest
-        .components
-        .iter()
-        .filter(|c| chosen(&c.id))
-        .map(|c| c.installed_size)
-        .sum();
-    format!(", {}", bytes(total))
+/// Installed size of a pack of the active generation, for people.
+fn size_of(root: &InstallRoot, document: &Document, pack: &Pack) -> String {
+    let record = document.generation.and_then(|id| root.generation(id).ok().flatten());
+    record.map_or_else(String::new, |record| {
+        format!(", {}", bytes(size(root, &record, |name| name == pack.name)))
+    })
+}
+
+/// Installed size of the components of some packs of a generation, from the recorded manifests.
+fn size(root: &InstallRoot, record: &GenerationRecord, of: impl Fn(&str) -> bool) -> u64 {
+    let manifests = record.packs.iter().filter(|p| of(&p.name));
+    // A damaged record is for `verify` to name.
+    let manifests = manifests.filter_map(|p| Some((&p.name, root.manifest(&p.digest).ok()?)));
+    let chosen = |pack: &str, id: &str| record.components.iter().any(|c| c.pack == pack && c.id == id);
+    manifests
+        .flat_map(|(pack, m)| {
+            let sizes = m
+                .components
+                .iter()
+                .filter(|c| chosen(pack, &c.id))
+                .map(|c| c.installed_size);
+            sizes.collect::<Vec<_>>()
+        })
+        .sum()
 }

@@ -118,7 +118,10 @@ impl Draft {
             for component in pick.chosen() {
                 let dir = Layout::component_dir_name(&component.id, &component.version, &component.tree_sha256);
                 let present = pick.offer.is_none() || existing.has_tree(&dir);
-                demand.components.push(ComponentDemand::of(component, dir, present));
+                let staged = if present { 0 } else { existing.staged(&dir) };
+                demand
+                    .components
+                    .push(ComponentDemand::of(component, dir, present, staged));
             }
             let port_of = |name: &str, prefer| self.settings.ports.get(name).copied().unwrap_or(prefer);
             let (services, ports) = services_of(&pick.manifest, &pick.components, port_of);

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -102,6 +103,25 @@ impl Existing {
             ports.extend(services_of(manifest, &chosen, port_of).1.into_iter().map(|p| p.port));
         }
         ports
+    }
+
+    /// Bytes that interrupted attempts have left in staging of the tree with this directory name.
+    pub(crate) fn staged(&self, dir: &str) -> u64 {
+        let Some(root) = &self.root else { return 0 };
+        let attempts = fs::read_dir(root.path().join("staging")).into_iter().flatten();
+        let mut todo: Vec<PathBuf> = attempts.flatten().map(|a| a.path().join("trees").join(dir)).collect();
+        let mut bytes = 0;
+        while let Some(at) = todo.pop() {
+            // What cannot be looked at counts as not there: more space is asked for then, not less.
+            for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => todo.push(entry.path()),
+                    Ok(meta) if meta.is_file() => bytes += meta.len(),
+                    _ => {}
+                }
+            }
+        }
+        bytes
     }
 
     /// True if a tree of this directory name is installed and recorded.

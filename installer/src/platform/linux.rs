@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::{
+    fs::{AtFlags, CWD, StatVfsMountFlags, StatxFlags, statvfs, statx},
+    io::Errno,
+};
 
 use super::{HostLibc, PathLimit};
 
@@ -34,6 +37,16 @@ const LIBC_MAX: u64 = 32 << 20;
 /// True if programs may not be run from the volume of `path`.
 pub(super) fn noexec(path: &Path) -> io::Result<bool> {
     Ok(statvfs(path)?.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// The mount that `path` is on: one file system may be mounted twice, and no rename leads from one to the other.
+pub(super) fn mount(path: &Path) -> io::Result<u64> {
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID) {
+        Ok(found) => Ok(found.stx_mnt_id),
+        // Linux before 4.11; the device has to do.
+        Err(Errno::NOSYS) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Finds the version of the host's glibc.

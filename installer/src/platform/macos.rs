@@ -20,6 +20,11 @@ pub(super) fn noexec(path: &Path) -> io::Result<bool> {
     Ok(statfs(path)?.f_flags & MNT_NOEXEC != 0)
 }
 
+/// One device is one mount here.
+pub(super) fn mount(_path: &Path) -> io::Result<u64> {
+    Ok(0)
+}
+
 /// Nothing for macOS is linked against glibc.
 pub(crate) fn host_libc() -> HostLibc {
     HostLibc::NotNeeded

@@ -10,18 +10,21 @@ mod unix;
 mod windows;
 
 #[cfg(target_os = "linux")]
-use linux::noexec;
-#[cfg(target_os = "linux")]
 pub(crate) use linux::{PATH_LIMIT, host_libc};
-#[cfg(target_os = "macos")]
-use macos::noexec;
+#[cfg(target_os = "linux")]
+use linux::{mount, noexec};
 #[cfg(target_os = "macos")]
 pub(crate) use macos::{PATH_LIMIT, host_libc};
+#[cfg(target_os = "macos")]
+use macos::{mount, noexec};
 #[cfg(unix)]
-pub(crate) use unix::{is_executable, make_executable, own_group, private_mode_kept, symlink_file, user, volume};
+pub(crate) use unix::{
+    is_executable, make_executable, own_group, private_mode_kept, same_volume, symlink_file, user, volume,
+};
 #[cfg(windows)]
 pub(crate) use windows::{
-    PATH_LIMIT, host_libc, is_executable, make_executable, own_group, private_mode_kept, symlink_file, user, volume,
+    PATH_LIMIT, host_libc, is_executable, make_executable, own_group, private_mode_kept, same_volume, symlink_file,
+    user, volume,
 };
 
 /// A volume as preflight sees it.
@@ -29,7 +32,7 @@ pub(crate) use windows::{
 pub(crate) struct Volume {
     /// Bytes this user may still write.
     pub free: u64,
-    /// Bytes the volume has.
+    /// Bytes the volume has; 0 if it does not tell.
     pub total: u64,
     /// Bytes a file of one byte takes.
     pub cluster: u64,

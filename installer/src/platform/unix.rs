@@ -4,7 +4,7 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::{
-        fs::{PermissionsExt as _, symlink},
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
         process::CommandExt as _,
     },
     path::Path,
@@ -24,6 +24,12 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
         cluster: stat.f_frsize.max(1),
         noexec: super::noexec(path)?,
     })
+}
+
+/// True if `a` and `b` are on one volume, so that a rename from one to the other is possible.
+pub(crate) fn same_volume(a: &Path, b: &Path) -> io::Result<bool> {
+    let id = |path: &Path| Ok::<_, io::Error>((fs::metadata(path)?.dev(), super::mount(path)?));
+    Ok(id(a)? == id(b)?)
 }
 
 /// Says who runs this process.

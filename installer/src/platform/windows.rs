@@ -59,6 +59,25 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     })
 }
 
+/// True if `a` and `b` are on one volume, so that a rename from one to the other is possible.
+pub(crate) fn same_volume(a: &Path, b: &Path) -> io::Result<bool> {
+    Ok(mount_of(a)? == mount_of(b)?)
+}
+
+/// Where the volume of `path` is mounted.
+#[expect(unsafe_code, reason = "one call of the Win32 file interface")]
+fn mount_of(path: &Path) -> io::Result<Vec<u16>> {
+    let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+    let mut mount = vec![0_u16; 1024];
+    // SAFETY: both are NUL-terminated buffers that live across the call, and the length of the second is given.
+    if unsafe { GetVolumePathNameW(wide.as_ptr(), mount.as_mut_ptr(), 1024) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let end = mount.iter().position(|unit| *unit == 0).unwrap_or(mount.len());
+    mount.truncate(end);
+    Ok(mount)
+}
+
 /// Says who runs this process.
 #[expect(unsafe_code, reason = "one call of the Win32 shell interface")]
 pub(crate) fn user() -> User {

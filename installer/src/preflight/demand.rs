@@ -41,6 +41,8 @@ pub(crate) struct ComponentDemand {
     pub min_glibc: Option<String>,
     /// The tree is there already and costs nothing.
     pub present: bool,
+    /// Bytes of it that an interrupted attempt has left in staging, and that are not written again.
+    pub staged: u64,
 }
 
 /// What one service asks for.
@@ -66,8 +68,9 @@ pub(crate) struct PortDemand {
 }
 
 impl ComponentDemand {
-    /// Reads the demand of `component`; `dir` is its directory name, `present` says that its tree is installed.
-    pub(crate) fn of(component: &Component, dir: String, present: bool) -> Self {
+    /// Reads the demand of `component`; `dir` is its directory name, `present` says that its tree is installed, `staged`
+    /// how much of it is in staging.
+    pub(crate) fn of(component: &Component, dir: String, present: bool, staged: u64) -> Self {
         Self {
             id: component.id.clone(),
             dir,
@@ -80,6 +83,7 @@ impl ComponentDemand {
                 _ => None,
             },
             present,
+            staged,
         }
     }
 }

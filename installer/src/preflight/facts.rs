@@ -22,6 +22,10 @@ pub(crate) struct Facts {
     pub anchor: PathBuf,
     /// What the volume of `anchor` offers, or why nothing can be written there.
     pub place: Result<(Volume, Abilities), io::Error>,
+    /// Directories of the root that are on another volume than the root, though renames lead from one to the other.
+    pub apart: Vec<&'static str>,
+    /// What the volume of the services' data offers, if it is another one.
+    pub data: Option<(Volume, Abilities)>,
     /// Who runs the installer.
     pub user: User,
     /// The host's C library.
@@ -75,6 +79,8 @@ impl Facts {
         let asked: BTreeSet<u16> = demand.ports.iter().map(|p| p.port).collect();
         Ok(Self {
             root: root_kind(&demand.root)?,
+            apart: apart(&demand.root),
+            data: data(&demand.root)?,
             anchor,
             place,
             user: platform::user(),
@@ -84,6 +90,29 @@ impl Facts {
             now,
         })
     }
+}
+
+/// Directories between which a transaction renames.
+const ONE_VOLUME: [&str; 5] = ["components", "generations", "records", "staging", "state"];
+
+fn apart(root: &Path) -> Vec<&'static str> {
+    let other = |name: &&str| {
+        let dir = root.join(name);
+        dir.is_dir() && !platform::same_volume(root, &dir).unwrap_or(true)
+    };
+    ONE_VOLUME.into_iter().filter(other).collect()
+}
+
+/// Looks at the volume of `data/` if a person has put it on one of its own.
+fn data(root: &Path) -> Result<Option<(Volume, Abilities)>, StateError> {
+    let dir = root.join("data");
+    if !dir.is_dir() || platform::same_volume(root, &dir).unwrap_or(true) {
+        return Ok(None);
+    }
+    let found = platform::volume(&dir).and_then(|volume| Ok((volume, Abilities::probe(&dir, volume.noexec)?)));
+    found
+        .map(Some)
+        .map_err(|source| StateError::Create { path: dir, source })
 }
 
 fn nearest_directory(path: &Path) -> PathBuf {

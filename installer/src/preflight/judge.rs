@@ -2,7 +2,7 @@
 
 use kojibox_console::{Exit, bytes};
 
-use super::{Abilities, Demand, Facts, Finding, RootKind};
+use super::{Abilities, Demand, Facts, Finding, RootKind, probe::is_full};
 use crate::platform::{HostLibc, Volume};
 
 /// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
@@ -13,9 +13,19 @@ pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![root(demand, facts)];
     match &facts.place {
         Ok((volume, abilities)) => {
+            findings.extend(volumes(demand, facts));
             findings.push(space(demand, *volume));
-            findings.extend(file_system(demand, *abilities));
+            findings.extend(file_system(demand, *volume, *abilities, facts.data));
         }
+        Err(error) if is_full(error) => findings.push(
+            Finding::error(
+                "space",
+                Exit::NoSpace,
+                format!("not enough space to install in `{}`", demand.root.display()),
+            )
+            .why(error.to_string())
+            .fix("free some space, or choose another volume with `--root`"),
+        ),
         Err(error) => findings.push(
             Finding::error(
                 "root",
@@ -55,9 +65,26 @@ fn root(demand: &Demand, facts: &Facts) -> Finding {
     }
 }
 
+/// Trees get their names by a rename from staging, which no two volumes share.
+fn volumes(demand: &Demand, facts: &Facts) -> Option<Finding> {
+    let first = facts.apart.first()?;
+    let what = format!("`{first}` of `{}` is on another volume", demand.root.display());
+    let finding = Finding::error("volumes", Exit::FileSystem, what)
+        .why("what is installed gets its name by one rename, which needs one volume")
+        .fix("mount one volume at the install root itself; `data`, `logs` and `backups` may be volumes of their own");
+    Some(finding)
+}
+
 fn space(demand: &Demand, volume: Volume) -> Finding {
     let needed = space_needed(demand, volume.cluster);
     let shown = demand.root.display();
+    if volume.total == 0 {
+        return Finding::warning(
+            "space",
+            format!("the file system of `{shown}` does not say how much is free"),
+        )
+        .why(format!("{} needed", bytes(needed)));
+    }
     if needed > volume.free {
         return Finding::error(
             "space",
@@ -73,17 +100,18 @@ fn space(demand: &Demand, volume: Volume) -> Finding {
     )
 }
 
-/// Upper bound of what the new trees take: sizes, and a cluster lost per file, when anything is new at all.
+/// Upper bound of what the new trees take: sizes, and a cluster lost per file, without what is in staging already.
 pub(crate) fn space_needed(demand: &Demand, cluster: u64) -> u64 {
     let new = demand.components.iter().filter(|c| !c.present);
     let trees: u64 = new.fold(0, |sum: u64, c| {
         sum.saturating_add(c.size)
             .saturating_add(c.files.saturating_mul(cluster))
+            .saturating_sub(c.staged)
     });
     trees.saturating_add(MARGIN)
 }
 
-fn file_system(demand: &Demand, able: Abilities) -> Vec<Finding> {
+fn file_system(demand: &Demand, volume: Volume, able: Abilities, apart: Option<(Volume, Abilities)>) -> Vec<Finding> {
     let shown = demand.root.display();
     let mut findings = Vec::new();
     for (need, has, words) in [
@@ -99,13 +127,29 @@ fn file_system(demand: &Demand, able: Abilities) -> Vec<Finding> {
                     Exit::FileSystem,
                     format!("the file system of `{shown}` cannot {words}"),
                 )
-                .why(format!("needed by {}", asking.join(", ")))
+                .why(if need == "exec" && volume.noexec {
+                    format!("it is mounted `noexec`; needed by {}", asking.join(", "))
+                } else {
+                    format!("needed by {}", asking.join(", "))
+                })
                 .fix("choose a place on the system's own disk with `--root`"),
             );
         }
     }
+    if !able.append {
+        findings.push(
+            Finding::error(
+                "abilities",
+                Exit::FileSystem,
+                format!("the file system of `{shown}` cannot add to a file"),
+            )
+            .why("the journal needs it, without which an interruption could lose the installation")
+            .fix("choose a place on the system's own disk with `--root`"),
+        );
+    }
     let data: Vec<_> = demand.services.iter().filter(|s| s.keeps_data).collect();
-    if !able.modes && !data.is_empty() {
+    let modes = apart.map_or(able.modes, |(_, of_data)| of_data.modes);
+    if !modes && !data.is_empty() {
         let names: Vec<_> = data.iter().map(|s| format!("`{}`", s.id)).collect();
         findings.push(
             Finding::error(
@@ -117,7 +161,12 @@ fn file_system(demand: &Demand, able: Abilities) -> Vec<Finding> {
             .fix("choose a place on the system's own disk with `--root`"),
         );
     }
-    if findings.is_empty() {
+    if findings.is_empty() && !able.modes {
+        findings.push(
+            Finding::warning("abilities", format!("the file system of `{shown}` has no file modes"))
+                .why("any user of this machine can change what is installed"),
+        );
+    } else if findings.is_empty() {
         let links = if able.hard_link { "" } else { ", no hard links" };
         findings.push(Finding::ok(
             "abilities",
@@ -277,6 +326,7 @@ mod tests {
                 needs: vec!["exec".to_owned(), "symlink".to_owned()],
                 min_glibc: Some("2.28".to_owned()),
                 present: false,
+                staged: 0,
             }],
             services: vec![ServiceDemand {
                 id: "postgres".to_owned(),
@@ -305,6 +355,7 @@ mod tests {
             case_sensitive: true,
             hard_link: true,
             modes: true,
+            append: true,
         };
         Facts {
             root: RootKind::Absent,
@@ -320,6 +371,8 @@ mod tests {
                 path: 4095,
                 segment: 255,
             },
+            apart: vec![],
+            data: None,
             busy: [].into(),
             now: "2026-11-21T00:00:00Z".parse().unwrap(),
         }
@@ -344,8 +397,42 @@ mod tests {
         insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 79.9 MiB needed, 70.0 MiB free");
         facts.place.as_mut().unwrap().0.cluster = 1 << 20;
         insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1.1 GiB needed, 70.0 MiB free");
+        demand.components[0].staged = 1060 << 20;
+        assert_eq!(
+            complaints(&demand, &facts),
+            "",
+            "what is in staging is not written again"
+        );
+        demand.components[0].staged = 0;
         demand.components[0].present = true;
         assert_eq!(complaints(&demand, &facts), "");
+        facts.place.as_mut().unwrap().0.total = 0;
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Warning 0 space: the file system of `/home/ani/kojibox` does not say how much is free: 16.0 MiB needed");
+    }
+
+    #[test]
+    fn volumes_inside_a_root_are_judged_by_what_they_are_for() {
+        let (mut demand, mut facts) = (demand(), facts());
+        let (volume, able) = *facts.place.as_ref().unwrap();
+        facts.apart = vec!["components"];
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 32 volumes: `components` of `/home/ani/kojibox` is on another volume: what is installed gets its name by one rename, which needs one volume");
+        facts.apart.clear();
+        let without = Abilities { modes: false, ..able };
+        facts.place = Ok((volume, without));
+        facts.data = Some((volume, able));
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Warning 0 abilities: the file system of `/home/ani/kojibox` has no file modes: any user of this machine can change what is installed");
+        (facts.place, facts.data) = (Ok((volume, able)), Some((volume, without)));
+        assert!(complaints(&demand, &facts).contains("cannot keep a file from other users"));
+        demand.services.clear();
+        assert_eq!(complaints(&demand, &facts), "");
+    }
+
+    #[test]
+    fn a_volume_without_programs_says_why() {
+        let mut facts = facts();
+        let (volume, able) = facts.place.as_mut().unwrap();
+        (volume.noexec, able.exec) = (true, false);
+        insta::assert_snapshot!(complaints(&demand(), &facts), @"Error 32 abilities: the file system of `/home/ani/kojibox` cannot run programs: it is mounted `noexec`; needed by `postgres`");
     }
 
     #[test]
@@ -357,10 +444,12 @@ mod tests {
             case_sensitive: false,
             hard_link: false,
             modes: false,
+            append: false,
         };
         insta::assert_snapshot!(complaints(&demand(), &facts), @"
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot run programs: needed by `postgres`
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot hold symbolic links: needed by `postgres`
+        Error 32 abilities: the file system of `/home/ani/kojibox` cannot add to a file: the journal needs it, without which an interruption could lose the installation
         Error 32 abilities: the file system of `/home/ani/kojibox` cannot keep a file from other users: needed for the data of `postgres`
         ");
     }

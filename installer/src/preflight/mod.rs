@@ -28,7 +28,7 @@ use crate::plan::{Verdict, VerdictOutcome};
 /// One thing that preflight found out, with its fix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// Stable name of the check: `root`, `space`, `paths`, `abilities`, `user`, `libc`, `ports`, `clock`.
+    /// Stable name of the check: `root`, `volumes`, `space`, `paths`, `abilities`, `user`, `libc`, `ports`, `clock`.
     pub check: &'static str,
     /// How bad it is.
     pub level: Level,

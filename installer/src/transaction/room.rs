@@ -1,8 +1,9 @@
 //! Owns what is left in staging when a transaction is undone: what a next attempt can use, as far as the volume has room.
 //!
 //! A full volume is bad for everybody on the machine, the running generation first. So files are dropped, the last ones
-//! by name first, until the volume has its [`floor`] back; the rest stays and the next attempt goes on from it. If that
-//! cannot be reached, or if the volume says that bytes are not what it lacks (a quota, no more inodes), everything goes.
+//! by name first and the last of these only as far as needed, until the volume has its [`floor`] back; the rest stays and
+//! the next attempt goes on from it. If that cannot be reached, or if the volume says that bytes are not what it lacks (a
+//! quota, no more inodes), everything goes.
 
 use kojibox_state::{
     RootPath,
@@ -75,11 +76,24 @@ fn make_room(tx: &Tx<'_>) -> Result<bool, Cause> {
     while freed < lacking
         && let Some((path, len)) = files.pop()
     {
-        tx.store.remove_file(&path)?;
-        freed += len;
+        freed += shorten(tx, &path, len, lacking - freed)?;
     }
     // A file that shares its bytes with an installed one frees nothing.
     Ok(measure().is_ok_and(|after| after.free >= floor))
+}
+
+/// Cuts a file, whose beginning a next attempt can use, by `lacking` bytes, or removes it; gives what that freed.
+fn shorten(tx: &Tx<'_>, path: &RootPath, len: u64, lacking: u64) -> Result<u64, Cause> {
+    if len > lacking {
+        match tx.store.truncate(path, len - lacking) {
+            Ok(()) => return Ok(lacking),
+            Err(error) if error.is_killed() => return Err(error.into()),
+            // A finished file is read-only.
+            Err(_) => {}
+        }
+    }
+    tx.store.remove_file(path)?;
+    Ok(len)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod refusals;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod transaction;

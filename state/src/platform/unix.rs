@@ -244,7 +244,8 @@ fn set_open_mode(file: &File, mode: FileMode) -> io::Result<()> {
     };
     match retry_on_intr(|| fs::fchmod(file, bits)) {
         // Refused though we may: a file system without modes (FAT, exFAT), where there is nothing to set.
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) if may_set_modes(file)? => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(Errno::PERM) if may_set_modes(file)? => Ok(()),
         done => Ok(done?),
     }
 }

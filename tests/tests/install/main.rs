@@ -1,7 +1,12 @@
 //! Black box: build, sign, carry, install, verify, roll back, uninstall; without services, without a network.
 
+#[cfg(target_os = "linux")]
+mod filesystems;
+#[cfg(target_os = "linux")]
+mod interrupted;
 mod life;
 mod medium;
 mod plain;
 mod recipes;
+mod repair;
 mod speech;

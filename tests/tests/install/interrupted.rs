@@ -1,0 +1,167 @@
+//! A kill and a full disk near the end of a large install: the same command goes on, and reads little again.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use kojibox_tests::{Failure, Outcome, Sandbox, ensure, pack::Publisher, tree};
+use serde_json::Value;
+
+use crate::life::big;
+
+/// One file is most of the pack, and has frames of 8 MiB.
+const BIG: usize = 112 << 20;
+const SMALL: usize = 4 << 20;
+
+fn published(sandbox: &Sandbox) -> Outcome<(Publisher<'_>, u64)> {
+    let publisher = Publisher::new(sandbox, "publisher")?;
+    let files: Vec<(String, Vec<u8>)> = (0..8)
+        .map(|n| (format!("small-{n}.bin"), big(SMALL, n)))
+        .chain([("z-large.bin".to_owned(), big(BIG, 99))])
+        .collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (&**name, &**bytes)).collect();
+    publisher.build_tree("1.0.0", &files)?;
+    Ok((publisher, (BIG + 8 * SMALL) as u64))
+}
+
+/// Starts the install and ends it, as a kill does, when `share` percent are staged; gives what was staged then.
+fn killed_at(publisher: &Publisher<'_>, root: &Path, total: u64, share: u64) -> Outcome<u64> {
+    let started = publisher.install_run(root).start_at_once()?;
+    let deadline = Instant::now() + Duration::from_mins(2);
+    let staged = loop {
+        let staged = tree::bytes_below(&root.join("staging"));
+        if staged * 100 >= total * share || root.join("state/current.json").exists() || Instant::now() > deadline {
+            break staged;
+        }
+    };
+    drop(started);
+    Ok(staged)
+}
+
+#[test]
+fn killed_at_nine_tenths_at_most_fifteen_percent_are_read_again() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let (publisher, total) = published(&sandbox)?;
+    let root = sandbox.path("root");
+    let staged = killed_at(&publisher, &root, total, 91)?;
+    ensure(
+        !root.join("state/current.json").exists() && staged * 100 >= total * 90,
+        || format!("it was to be killed while {staged} of {total} bytes were staged"),
+    )?;
+    let done = publisher.install_run(&root).arg("--json");
+    let done = done.answer()?;
+    let told = done.stderr.contains("Kept 1") && done.stderr.contains("of an interrupted attempt;");
+    ensure(told, || format!("it must say how much was kept:\n{}", done.stderr))?;
+    let document: Value = serde_json::from_str(&done.stdout).map_err(Failure::doing("no JSON"))?;
+    let read = document["bytes"]["read"].as_u64().unwrap_or(u64::MAX);
+    ensure(read * 100 <= total * 15, || {
+        format!("{read} of {total} bytes were read again")
+    })?;
+    sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
+}
+
+/// Runs a script as the sandbox's user on a file system in memory, mounted at `dir` with `options`.
+fn on_tmpfs(sandbox: &Sandbox, options: &str, dir: &Path, script: &str, words: &[&Path]) -> Outcome<String> {
+    let mount = format!(r#"mount -t tmpfs -o {options},mode=777 none "$0" && exec "$@""#);
+    let mut run = sandbox
+        .run("/bin/bash")
+        .args(["-uc", script])
+        .arg(sandbox.bin("kojibox-installer"));
+    for word in words {
+        run = run.arg(word);
+    }
+    let run = run.in_mounts(&mount, dir).within(Duration::from_mins(4));
+    let (code, done) = run.any()?;
+    let said = format!("{}{}", done.stdout, done.stderr);
+    ensure(code == 0, || format!("ended with {code}\n{said}"))?;
+    Ok(said)
+}
+
+fn small_dir(sandbox: &Sandbox) -> Outcome<PathBuf> {
+    sandbox.write("small/.keep", "")?;
+    Ok(sandbox.path("small"))
+}
+
+#[test]
+fn a_disk_that_fills_up_gets_room_again_and_the_same_command_goes_on() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let (publisher, _) = published(&sandbox)?;
+    let dir = small_dir(&sandbox)?;
+    // Somebody else takes all but 8 MiB once 100 of 144 are staged; 64 MiB of room are given back, the rest is kept.
+    let script = r#"
+        install() { "$0" install --yes --source "$2" --root "$1/root" --trust "$3" "${@:4}"; }
+        free() { df --output=avail -m "$1" | tail -1; }
+        for attempt in 1 2 3 4 5; do
+          # `exec` keeps the id of the process that is held while somebody else takes the room.
+          ( exec "$0" install --yes --source "$2" --root "$1/root" --trust "$3" ) & pid=$!
+          until [ "$(du -sm "$1/root/staging" 2>/dev/null | cut -f1)0" -gt 1000 ] || ! kill -0 $pid 2>/dev/null; do :; done
+          kill -STOP $pid 2>/dev/null
+          fallocate -l "$(($(free "$1") - 8))M" "$1/full"
+          kill -CONT $pid 2>/dev/null
+          wait $pid; code=$?
+          [ $code = 0 ] || break
+          # It was quicker than we looked.
+          rm -rf "$1/root" "$1/full"
+        done
+        [ $code = 31 ] || { echo "a full disk is 31, got $code"; exit 1; }
+        [ ! -e "$1/root/state/current.json" ] || { echo "nothing may be active"; exit 1; }
+        [ "$(free "$1")" -ge 60 ] || { echo "only $(free "$1") MiB are free"; exit 1; }
+        rm "$1/full"
+        install "$@" --json || exit 1
+        "$0" verify --root "$1/root"
+    "#;
+    let (depot, trust) = (publisher.depot(), publisher.root_json());
+    let said = on_tmpfs(&sandbox, "size=400m", &dir, script, &[&dir, &depot, &trust])?;
+    ensure(said.contains("that were staged are kept for the next attempt"), || {
+        said.clone()
+    })?;
+    ensure(said.contains("of an interrupted attempt;"), || said.clone())
+}
+
+#[test]
+fn a_full_file_system_of_any_size_leaves_the_old_generation() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let publisher = Publisher::new(&sandbox, "publisher")?;
+    publisher.build_tree("1.0.0", &[("a.txt", b"old")])?;
+    let old = publisher.depot();
+    let many: Vec<(String, Vec<u8>)> = (0..60)
+        .map(|n| (format!("d{}/{n}.bin", n % 9), big(30_000, n)))
+        .collect();
+    let files: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (&**name, &**bytes)).collect();
+    publisher.build_tree("1.1.0", &files)?;
+    let dir = small_dir(&sandbox)?;
+    let script = r#"
+        installer=$0 dir=$1 depot=$2 trust=$3
+        "$installer" install tree@1.0.0 --yes --source "$depot" --root "$dir/root" --trust "$trust" >/dev/null 2>&1
+        first=$?
+        [ $first = 31 ] && { echo "first 31"; exit; }
+        [ $first = 0 ] || { echo "the first install ended with $first"; exit 1; }
+        "$installer" update --yes --source "$depot" --root "$dir/root" >/dev/null 2>"$dir/../said"; code=$?
+        "$installer" verify --root "$dir/root" >/dev/null 2>&1 || { echo "verify after $code: $?"; cat "$dir/../said"; exit 1; }
+        version=$("$installer" status --json --root "$dir/root" | grep -o '"version":"[^"]*' | head -1 | cut -d'"' -f4)
+        case $code/$version in
+          0/1.1.0|31/1.0.0) ;;
+          *) echo "ended with $code and $version is active"; cat "$dir/../said"; exit 1 ;;
+        esac
+        if [ $code = 31 ]; then
+          left=$(find "$dir/root/staging" -type f | wc -l)
+          [ "$left" = 0 ] || { echo "$left files were left in staging"; exit 1; }
+        fi
+        echo "update $code"
+    "#;
+    let mut outcomes = std::collections::BTreeMap::<String, u32>::new();
+    // Bytes are judged before anything is written; inodes run out in the middle, anywhere in it.
+    let sizes = [1, 4, 16, 17, 18, 19, 20, 24, 32].map(|m| format!("size={m}m"));
+    let inodes = (0..40).map(|n| format!("size=64m,nr_inodes={}", 12 + 3 * n));
+    for options in sizes.into_iter().chain(inodes) {
+        let said = on_tmpfs(&sandbox, &options, &dir, script, &[&dir, &old, &publisher.root_json()])
+            .map_err(|failure| failure.with(&options))?;
+        *outcomes.entry(said.trim().to_owned()).or_default() += 1;
+    }
+    let seen = |what: &str| outcomes.get(what).copied().unwrap_or(0);
+    ensure(
+        seen("first 31") > 3 && seen("update 31") > 10 && seen("update 0") > 5,
+        || format!("{outcomes:?}"),
+    )
+}
