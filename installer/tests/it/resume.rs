@@ -1,7 +1,6 @@
 //! What is kept of an interrupted attempt: inside a large file, on a full volume, and what is told of it.
 
 use std::{
-    io::ErrorKind,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -12,7 +11,7 @@ use kojibox_installer::{
 };
 use kojibox_state::{
     InstallRoot, LockedRoot,
-    store::{Fault, FaultPlan, FaultStore, faults::Asked},
+    store::{Fault, FaultPlan, FaultStore, Refusal, faults::Asked},
 };
 
 use crate::{
@@ -138,7 +137,7 @@ fn a_full_volume_gets_its_room_and_the_rest_is_kept() {
     let pack = pack(&machine);
     let fault = FaultPlan {
         at: last_write(&pack),
-        fault: Fault::Error(ErrorKind::StorageFull),
+        fault: Fault::Refused(Refusal::NoSpace),
         lasting: false,
     };
     let (_, situation) = faulty(&machine, &pack, Some(fault));
@@ -164,7 +163,7 @@ fn a_quota_gets_everything_back() {
     let pack = pack(&machine);
     let fault = FaultPlan {
         at: last_write(&pack),
-        fault: Fault::Error(ErrorKind::QuotaExceeded),
+        fault: Fault::Refused(Refusal::Quota),
         lasting: false,
     };
     let (_, situation) = faulty(&machine, &pack, Some(fault));
