@@ -31,7 +31,7 @@ pub(crate) use draft::{Draft, Pick};
 pub(crate) use existing::Existing;
 pub(crate) use remove::{names_all, remove_packs};
 pub(crate) use request::{Aim, Manner, Request};
-pub(crate) use run::{Ran, manifests_of, open_locked, recover, told, transact};
+pub(crate) use run::{Ran, manifests_of, open_locked, recover, recover_first, told, transact};
 pub(crate) use site::add_publisher;
 pub(crate) use summary::Summary;
 
