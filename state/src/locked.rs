@@ -32,6 +32,9 @@ const LITTER: &[&str] = &[
     "lost+found",
 ];
 
+/// How names of passing things begin: copies of attributes, and the probe of a file system that was killed in the middle.
+const LITTER_PREFIXES: &[&str] = &["._", ".kojibox-probe-"];
+
 /// What an interrupted making of a root may have left in `state/`, besides the id.
 const HALF_MADE: &[&str] = &["lock", "holder.json", "journal", "install.json.new"];
 
@@ -185,7 +188,8 @@ pub fn foreign(path: &Path) -> Result<Option<String>, StateError> {
     let name_of = |entry: crate::store::Listed| (entry.name.unwrap_or_else(|raw| raw), entry.kind);
     for (name, kind) in dir.list(&RootPath::ROOT)?.into_iter().map(name_of) {
         let ours = name == "state" && kind == Kind::Dir;
-        if !ours && !LITTER.contains(&name.as_str()) && !name.starts_with("._") {
+        let litter = LITTER.contains(&name.as_str()) || LITTER_PREFIXES.iter().any(|start| name.starts_with(start));
+        if !ours && !litter {
             return Ok(Some(name));
         }
     }

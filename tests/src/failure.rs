@@ -30,6 +30,13 @@ impl Failure {
         self
     }
 
+    /// Says where it happened.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// For `map_err`: the error with what was tried.
     pub fn doing<E: Error>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();

@@ -6,6 +6,7 @@
 //!
 //! *Limitations*: Linux and macOS; the programs run as another user when the tests run as root, which needs `setpriv`.
 
+pub mod crash;
 pub mod demo;
 mod failure;
 pub mod http;

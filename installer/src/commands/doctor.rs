@@ -3,21 +3,24 @@
 use std::path::PathBuf;
 
 use kojibox_console::{Exit, Outcome};
+use kojibox_state::{InstallRoot, StateError};
 use serde::Serialize;
 
 use super::{
     install,
-    shared::{ChangeArgs, SourceArgs},
+    shared::{ChangeArgs, SourceArgs, after_reading},
 };
 use crate::{
     flow::{self, Manner, Session},
     preflight::{Finding, Level},
+    report::StateReport,
     select::Want,
 };
 
 /// Check whether this machine can take what is on the medium, or still suits what is installed
 ///
-/// Changes nothing. The exit code is that of the first error an install would end with.
+/// Changes nothing. The exit code is that of the first error an install would end with, else 41 when an interrupted
+/// command must be recovered first.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// Packs, as `name` or `name@version`; default: the only one on the medium
@@ -66,5 +69,11 @@ pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
         flow::show_findings(session, &findings);
     }
     let worst = findings.iter().find(|f| f.level == Level::Error);
-    Ok(worst.map_or(Exit::Done, Finding::exit))
+    match (worst, InstallRoot::open(&root)) {
+        (Some(worst), _) => Ok(worst.exit()),
+        (None, Ok(root)) => after_reading(&root),
+        // A place where nothing is installed yet.
+        (None, Err(StateError::NotARoot { .. })) => Ok(Exit::Done),
+        (None, Err(error)) => Err(StateReport(error).into()),
+    }
 }

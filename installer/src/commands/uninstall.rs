@@ -42,8 +42,12 @@ struct Document<'a> {
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     let path = args.root.path(session);
-    if !args.packs.is_empty() && !flow::names_all(&path, &args.packs)? {
-        return flow::remove_packs(session, &path, &args.packs, args.yes);
+    if !args.packs.is_empty() {
+        // Which packs there are is told by what recovery leaves.
+        flow::recover_first(session, &path, false)?;
+        if !flow::names_all(&path, &args.packs)? {
+            return flow::remove_packs(session, &path, &args.packs, args.yes);
+        }
     }
     everything(session, args, &path)
 }

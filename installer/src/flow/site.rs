@@ -41,6 +41,7 @@ pub(crate) fn add_publisher(
         let wanted = format!("`{wanted}`");
         return Err(TrustError::NotOnMedium { wanted }.into());
     }
+    run::recover_first(session, path, false)?;
     let locked = run::open_or_create(session, path)?;
     trust::pin(locked.store(), &publisher.root16, &publisher.new_documents).map_err(StateReport)?;
     run::raise_floor(&locked, &publisher)?;

@@ -52,6 +52,58 @@ fn an_update_that_is_ended_anywhere_is_reported_recovered_and_finished() {
     }
 }
 
+/// Words of a command that may change a root, and the exit code that it has then.
+type Writer<'a> = (&'a [&'a str], i32);
+
+#[test]
+fn every_command_that_writes_recovers_first_and_the_others_report() {
+    let publisher = Publisher::new();
+    publisher.release(&Release::stack("1.0.0"));
+    let (depot, trust, fingerprint) = (publisher.depot(), publisher.root_json(), publisher.fingerprint());
+    let writers: &[Writer<'_>] = &[
+        (
+            &["trust", "add", "--fingerprint", &fingerprint, "--trust", text(&trust)],
+            0,
+        ),
+        (&["trust", "remove", "--yes", "0000000000000000"], 2),
+        (&["uninstall", "--yes", "unknown"], 2),
+        (&["prune", "--yes"], 0),
+        (&["rollback", "--yes"], 50),
+        (&["update", "--yes", "--source", text(&depot)], 0),
+        (&["install", "--yes", "--source", text(&depot)], 0),
+        (&["recover"], 0),
+    ];
+    let machines: Vec<Machine> = writers.iter().map(|_| Machine::new()).collect();
+    for machine in &machines {
+        machine.install(&publisher, &[]).expect(0, &[]);
+    }
+    publisher.release(&Release::stack("2.0.0"));
+    for ((words, code), machine) in writers.iter().zip(&machines) {
+        let root = machine.root();
+        let update = ["update", "--yes", "--source", text(&depot), "--root", text(&root)];
+        let mut ended = machine.command(&update);
+        let ended = ended
+            .env("KOJIBOX_CRASH_AT", CrashPoint::Staged.name())
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.code(), None, "it ends as killed: {ended:?}");
+        for reader in [
+            &["status"][..],
+            &["history"],
+            &["verify"],
+            &["trust", "show"],
+            &["doctor"],
+        ] {
+            machine.on_root(reader).expect(41, &[]);
+        }
+        machine
+            .on_root(&[&update[..4], &["--dry-run"]].concat())
+            .expect(41, &["recover"]);
+        machine.on_root(words).expect(*code, &[]);
+        assert_eq!(machine.status()["state"], "active", "{words:?}");
+    }
+}
+
 #[test]
 fn every_point_has_a_row_in_the_normative_text() {
     let text = include_str!("../../../state/TRANSACTIONS.md");

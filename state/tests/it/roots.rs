@@ -103,6 +103,15 @@ fn an_empty_root_dissolves_without_a_trace_wherever_it_is_stopped() {
 }
 
 #[test]
+fn what_a_killed_probe_left_does_not_make_a_directory_foreign() {
+    let dir = dir();
+    std::fs::create_dir(dir.path().join(".kojibox-probe-Ab12")).unwrap();
+    std::fs::write(dir.path().join(".kojibox-probe-Ab12/probe"), "probe").unwrap();
+    drop(LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap());
+    InstallRoot::open(dir.path()).unwrap();
+}
+
+#[test]
 fn newer_documents_are_refused_and_larger_ones_not_read() {
     let dir = dir();
     drop(LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap());

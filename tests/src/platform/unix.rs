@@ -147,3 +147,41 @@ pub(crate) fn open_browser(url: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success())
 }
+
+/// Marks a file as a program.
+pub(crate) fn make_program(path: &Path) -> io::Result<()> {
+    set_mode(path, 0o755)
+}
+
+/// Sets permission bits.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// The bits that a new file does not get.
+pub(crate) fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
+        .unwrap_or(0o022)
+}
+
+/// Makes a symbolic link.
+pub(crate) fn symlink(target: &str, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+/// Ends the file system that holds `dir` as a power cut would: nothing that is not on the disk gets there any more.
+pub(crate) fn cut_power(dir: &Path) -> io::Result<()> {
+    /// `EXT4_IOC_SHUTDOWN`, whose number is XFS's.
+    const SHUTDOWN: rustix::ioctl::Opcode = 0x8004_587d;
+    /// Not even the journal is flushed.
+    const NO_LOG_FLUSH: u32 = 2;
+    let dir = fs::File::open(dir)?;
+    // SAFETY: the call reads one `u32` through the pointer and keeps nothing of it.
+    #[expect(unsafe_code, reason = "an `ioctl` without a safe binding")]
+    unsafe {
+        let call = rustix::ioctl::Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH);
+        Ok(rustix::ioctl::ioctl(&dir, call)?)
+    }
+}

@@ -109,3 +109,28 @@ pub(crate) fn open_browser(url: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success())
 }
+
+/// The name decides.
+pub(crate) fn make_program(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows has no permission bits.
+pub(crate) fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows takes nothing from a new file.
+pub(crate) fn umask() -> u32 {
+    0
+}
+
+/// Makes a symbolic link to a file.
+pub(crate) fn symlink(target: &str, path: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_file(target, path)
+}
+
+/// There is no such call.
+pub(crate) fn cut_power(_dir: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

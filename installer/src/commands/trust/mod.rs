@@ -86,6 +86,7 @@ fn add(session: &Session<'_>, args: &AddArgs) -> Outcome {
 
 fn remove(session: &Session<'_>, args: &RemoveArgs) -> Outcome {
     let path = args.root.path(session);
+    flow::recover_first(session, &path, false)?;
     let locked = flow::open_locked(session, &path)?;
     let existing = Existing::read(&path).map_err(StateReport)?;
     let refuse = |error, hint: &str| Err(Report::new(Exit::Usage, error).state(NOTHING_WRITTEN).hint(hint));

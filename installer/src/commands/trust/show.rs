@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use kojibox_console::{Exit, Outcome};
+use kojibox_console::Outcome;
 use kojibox_signing::root::{Role, TrustedRoot, fingerprint};
 use serde::Serialize;
 
 use crate::{
-    commands::shared::open_shared,
+    commands::shared::{after_reading, open_shared},
     flow::{Existing, Session},
     report::StateReport,
     trust::{self, Publisher},
@@ -45,7 +45,7 @@ struct KeyDocument {
 }
 
 pub(super) fn show(session: &Session<'_>, path: &Path) -> Outcome {
-    let (_root, _lock) = open_shared(path)?;
+    let (root, _lock) = open_shared(path)?;
     let existing = Existing::read(path).map_err(StateReport)?;
     let publishers = trust::pinned(&existing.pins, None)?;
     let document = Document {
@@ -55,7 +55,7 @@ pub(super) fn show(session: &Session<'_>, path: &Path) -> Outcome {
     };
     if session.ui.is_json() {
         session.ui.json(&document);
-        return Ok(Exit::Done);
+        return after_reading(&root);
     }
     for publisher in &document.publishers {
         let PublisherDocument {
@@ -80,7 +80,7 @@ pub(super) fn show(session: &Session<'_>, path: &Path) -> Outcome {
             }
         }
     }
-    Ok(Exit::Done)
+    after_reading(&root)
 }
 
 fn publisher(publisher: &Publisher) -> PublisherDocument {

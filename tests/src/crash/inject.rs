@@ -1,0 +1,194 @@
+//! Owns the layer of system calls: the real program killed before, and refused at, every call that changes its root.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    Extent, Figures,
+    bench::{Bench, run},
+    each,
+    model::{Rest, check, check_data, receipts},
+    op::Op,
+    trace::{self, Call},
+};
+use crate::{Outcome, ensure, platform};
+
+/// What a file system answers, and whether it goes on answering so.
+const REFUSALS: [(&str, bool); 8] = [
+    ("EIO", false),
+    ("ENOSPC", false),
+    ("EACCES", false),
+    ("EINTR", false),
+    ("EROFS", false),
+    ("EDQUOT", false),
+    ("EIO", true),
+    ("EROFS", true),
+];
+
+/// One call of one command, by the name that `strace` knows it by.
+struct Point {
+    op: Op,
+    call: Call,
+    number: usize,
+}
+
+/// Every call of every command that changes something in its root, and how many of other tracees cannot be told apart.
+fn points(bench: &Bench, figures: &mut Figures) -> Outcome<Vec<Point>> {
+    let mut points = Vec::new();
+    for op in Op::ALL {
+        let place = bench.copy(op)?;
+        let recorded = trace::record(&bench.command(op, &place.root()), &place.root())?;
+        ensure(recorded.code == op.code(), || {
+            format!("{op} ended with {}", recorded.code)
+        })?;
+        let active = check(&place.root(), Rest::Clean)?;
+        ensure(active == op.ends().1, || format!("{op}: {active:?} is active"))?;
+        let mut seen = BTreeSet::new();
+        for call in recorded.calls {
+            if seen.insert((call.name.clone(), call.nth)) {
+                let number = points.len();
+                points.push(Point { op, call, number });
+            } else {
+                figures.add("calls that another thread reaches first", 1);
+            }
+        }
+        ensure(seen.len() > 5, || format!("{op} makes only {} changes", seen.len()))?;
+    }
+    Ok(points)
+}
+
+/// Kills every command before every call that changes its root.
+pub fn kill_everywhere(bench: &Bench, extent: Extent) -> Outcome<Figures> {
+    let mut figures = Figures::default();
+    let all = points(bench, &mut figures)?;
+    figures.add("calls that change a root", all.len() as u64);
+    let step = extent.of(12, 1);
+    let chosen: Vec<&Point> = all.iter().filter(|point| point.number.is_multiple_of(step)).collect();
+    figures.merge(each(&chosen, |point| {
+        kill(bench, point).map_err(|failure| failure.at(&place(point, "killed")))
+    })?);
+    Ok(figures)
+}
+
+/// Where a point is, for people.
+fn place(point: &Point, how: &str) -> String {
+    let Call { name, nth, args, .. } = &point.call;
+    format!("{}, {how} at `{name}` number {nth} ({args})", point.op)
+}
+
+fn kill(bench: &Bench, point: &Point) -> Outcome<Figures> {
+    let Point { op, call, .. } = point;
+    let place = bench.copy(*op)?;
+    let root = place.root();
+    let ended = trace::injecting(
+        &bench.command(*op, &root),
+        &format!("{}:signal=SIGKILL:when={}", call.name, call.nth),
+    )?;
+    let mut figures = Figures::default();
+    if !trace::was_killed(&ended) {
+        // The threads ran in another order this time; what was not reached is told, not passed over.
+        figures.add("points never reached", 1);
+        return Ok(figures);
+    }
+    figures.add("kills", 1);
+    expect_report(bench, &root)?;
+    // What changes a root recovers by itself, so every other one is not told to.
+    if call.nth.is_multiple_of(2) && root.join("state/install.json").exists() {
+        run(&mut bench.command(*op, &root), op.codes_again())?;
+        check(&root, Rest::Clean)?;
+    }
+    settle(bench, *op, &root, Rest::Clean)?;
+    Ok(figures)
+}
+
+/// Until it is recovered, commands that only read say so.
+fn expect_report(bench: &Bench, root: &Path) -> Outcome {
+    let interrupted = std::fs::metadata(root.join("state/journal")).is_ok_and(|meta| meta.len() > 0);
+    if !interrupted || !root.join("state/install.json").exists() {
+        return Ok(());
+    }
+    for words in [
+        &["status"][..],
+        &["history"],
+        &["trust", "show"],
+        &["doctor", "--source", "{2}"],
+    ] {
+        run(&mut bench.installer(words, root), &[41])?;
+    }
+    // A removal that was stopped has taken files away.
+    run(&mut bench.installer(&["verify"], root), &[21, 41]).map(drop)
+}
+
+/// Recovers, compares with the model, and runs the command to its end.
+pub(crate) fn settle(bench: &Bench, op: Op, root: &Path, rest: Rest) -> Outcome {
+    if !root.join("state/install.json").exists() {
+        ensure(op == Op::Install, || "the root is not one any more".into())?;
+        run(&mut bench.command(op, root), &[0])?;
+        let active = check(root, Rest::Clean)?;
+        return ensure(active == Some(1), || format!("{active:?} is active after the install"));
+    }
+    recovered(bench, op, root, rest)?;
+    run(&mut bench.installer(&["recover"], root), &[50])?;
+    run(&mut bench.installer(&["verify"], root), &[0])?;
+    let before = receipts(root)?;
+    run(&mut bench.command(op, root), op.codes_again())?;
+    let active = check(root, Rest::Whole)?;
+    let expected = active == op.ends().1 || op == Op::UpdateBroken && op.may_be_active().contains(&active);
+    ensure(expected, || {
+        format!("{active:?} is active after the command was run again")
+    })?;
+    let after = receipts(root)?;
+    let kept = before.iter().all(|name| after.contains(name));
+    ensure(kept, || {
+        format!("there were the receipts {before:?}, there are {after:?}")
+    })
+}
+
+/// Recovers and compares with the model.
+pub(crate) fn recovered(bench: &Bench, op: Op, root: &Path, rest: Rest) -> Outcome {
+    run(&mut bench.installer(&["recover"], root), &[0, 50])?;
+    let active = check(root, rest)?;
+    if op != Op::Install {
+        check_data(root)?;
+    }
+    ensure(op.may_be_active().contains(&active), || format!("{active:?} is active"))
+}
+
+/// Refuses every call that changes a root, in every way.
+pub fn refuse_everywhere(bench: &Bench, extent: Extent) -> Outcome<Figures> {
+    let mut figures = Figures::default();
+    let all = points(bench, &mut figures)?;
+    let step = extent.of(97, 1);
+    let chosen: Vec<(&Point, &str, bool)> = all
+        .iter()
+        .flat_map(|point| REFUSALS.iter().map(move |(error, lasts)| (point, *error, *lasts)))
+        .enumerate()
+        .filter(|(number, _)| number.is_multiple_of(step))
+        .map(|(_, case)| case)
+        .collect();
+    figures.merge(each(&chosen, |(point, error, lasts)| {
+        let how = format!("refused with {error}{}", if *lasts { " for good" } else { "" });
+        refuse(bench, point, error, *lasts).map_err(|failure| failure.at(&place(point, &how)))
+    })?);
+    Ok(figures)
+}
+
+fn refuse(bench: &Bench, point: &Point, error: &str, lasts: bool) -> Outcome<Figures> {
+    let Point { op, call, .. } = point;
+    let place = bench.copy(*op)?;
+    let root = place.root();
+    let when = format!("{}{}", call.nth, if lasts { "+" } else { "" });
+    let ended = trace::injecting(
+        &bench.command(*op, &root),
+        &format!("{}:error={error}:when={when}", call.name),
+    )?;
+    let code = platform::code(ended.status);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    // Done in spite of it, no space, file system error, not ready, recovery needed: nothing else is true.
+    let known = [op.code(), 0, 31, 32, 40, 41].contains(&code);
+    let named = code == 0 || said.contains("error: ");
+    ensure(known && named, || format!("it ended with {code}: {said}"))?;
+    settle(bench, *op, &root, Rest::Whole).map_err(|failure| failure.with(&said))?;
+    let mut figures = Figures::default();
+    figures.add("refusals", 1);
+    Ok(figures)
+}

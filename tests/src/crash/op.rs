@@ -1,0 +1,129 @@
+//! Owns [`Op`]: the commands that are disturbed, what is there before each, and what may be active after it.
+
+use std::fmt;
+
+/// A command that changes an install root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Op {
+    /// The first install.
+    Install,
+    /// To release 2.
+    Update,
+    /// To release 3, whose launcher says that it is not ready.
+    UpdateBroken,
+    /// From release 2 to 1.
+    Rollback,
+    /// Of release 1.
+    Prune,
+    /// Of release 1; data stays.
+    Uninstall,
+    /// Of an update that was stopped while trees got their names.
+    RecoverUndo,
+    /// Of an update that was stopped after its commit.
+    RecoverCommit,
+    /// Of a release that was not ready, stopped after the return was decided.
+    RecoverReturn,
+    /// Of a prune that was stopped.
+    RecoverPrune,
+    /// Of an uninstall that was stopped.
+    RecoverUninstall,
+}
+
+/// What is active: a release, or nothing.
+pub(crate) type Active = Option<u8>;
+
+impl Op {
+    /// Every one.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Install,
+        Self::Update,
+        Self::UpdateBroken,
+        Self::Rollback,
+        Self::Prune,
+        Self::Uninstall,
+        Self::RecoverUndo,
+        Self::RecoverCommit,
+        Self::RecoverReturn,
+        Self::RecoverPrune,
+        Self::RecoverUninstall,
+    ];
+
+    /// Releases that were installed before it.
+    pub(crate) fn history(self) -> &'static [u8] {
+        match self {
+            Self::Install => &[],
+            Self::Rollback | Self::Prune => &[1, 2],
+            _ => &[1],
+        }
+    }
+
+    /// For a recovery: the command that was stopped, and the call that it did not come to, by its name, a part of its
+    /// arguments, and which of those it is.
+    pub(crate) fn stopped(self) -> Option<(Self, &'static str, &'static str, usize)> {
+        match self {
+            Self::RecoverUndo => Some((Self::Update, "renameat2", "records/packs", 1)),
+            Self::RecoverCommit => Some((Self::Update, "unlinkat", "current.json.new", 2)),
+            Self::RecoverReturn => Some((Self::UpdateBroken, "unlinkat", "bad.json.new", 1)),
+            Self::RecoverPrune => Some((Self::Prune, "renameat2", "tree-1.0.0", 1)),
+            Self::RecoverUninstall => Some((Self::Uninstall, "unlinkat", "big.bin", 1)),
+            _ => None,
+        }
+    }
+
+    /// The words of the command line, between the program and `--root`; `{n}` is the depot of release n.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Install => &["install", "--yes", "--trust", "{trust}", "--source", "{1}"],
+            Self::Update => &["update", "--yes", "--source", "{2}"],
+            Self::UpdateBroken => &["update", "--yes", "--source", "{3}"],
+            Self::Rollback => &["rollback", "--yes", "--to", "1"],
+            Self::Prune => &["prune", "--yes", "--keep", "1"],
+            Self::Uninstall => &["uninstall", "--yes"],
+            _ => &["recover"],
+        }
+    }
+
+    /// What is active before it, and after it ran through.
+    pub(crate) fn ends(self) -> (Active, Active) {
+        match self {
+            Self::Install => (None, Some(1)),
+            Self::Update => (Some(1), Some(2)),
+            Self::UpdateBroken | Self::RecoverUndo => (Some(1), Some(1)),
+            Self::Rollback => (Some(2), Some(1)),
+            Self::Prune | Self::RecoverPrune | Self::RecoverCommit => (Some(2), Some(2)),
+            Self::Uninstall => (Some(1), None),
+            Self::RecoverReturn => (Some(3), Some(1)),
+            Self::RecoverUninstall => (None, None),
+        }
+    }
+
+    /// What may be active after a stop anywhere and a recovery.
+    pub(crate) fn may_be_active(self) -> Vec<Active> {
+        let (before, after) = self.ends();
+        match self {
+            Self::UpdateBroken => vec![before, Some(3)],
+            Self::RecoverReturn => vec![after],
+            // A recovery decides by what is durable; a power cut may take the commit with it.
+            _ => vec![before, after],
+        }
+    }
+
+    /// The exit code of a run that nobody disturbs.
+    pub(crate) fn code(self) -> i32 {
+        if self == Self::UpdateBroken { 40 } else { 0 }
+    }
+
+    /// The exit codes of a run after a recovery: it may find that there is nothing left to do.
+    pub(crate) fn codes_again(self) -> &'static [i32] {
+        match self {
+            Self::UpdateBroken => &[40, 50],
+            _ => &[0, 50],
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
