@@ -166,6 +166,7 @@ fn shop() -> Desk {
         ("usr/share/thing/words", File::Bytes(b"words".to_vec())),
         ("usr/share/thing/more", File::Link("/usr/share/common")),
         ("usr/share/doc/thing", File::Link("one")),
+        ("usr/share/odd\\x2dname", File::Bytes(b"no pack can hold it".to_vec())),
     ];
     let one = [
         (&*lib("libone.so.1.2.3"), library(&["libtwo.so.2"], "libone.so.1")),
