@@ -27,7 +27,7 @@ fn minisign_key(key: &SigningKey, number: [u8; 8]) -> SignedBy {
 }
 
 /// The four lines that minisign writes; `kind` is `ED` for a signature over the hash.
-fn minisig(key: &SigningKey, kind: &[u8; 2], message: &[u8]) -> String {
+fn minisig(key: &SigningKey, kind: [u8; 2], message: &[u8]) -> String {
     let signature = key.sign(message).to_bytes();
     let comment = "timestamp:1767225600\tfile:thing\thashed";
     let global = key.sign(&[&signature[..], comment.as_bytes()].concat()).to_bytes();
@@ -39,7 +39,7 @@ fn minisig(key: &SigningKey, kind: &[u8; 2], message: &[u8]) -> String {
 }
 
 fn prehashed(key: &SigningKey, file: &[u8]) -> String {
-    minisig(key, b"ED", &Blake2b512::digest(file))
+    minisig(key, *b"ED", &Blake2b512::digest(file))
 }
 
 /// `thing` at `file:`, which `by` must have signed in `thing.minisig`.
@@ -126,8 +126,8 @@ fn what_is_not_the_upstreams_is_refused_and_not_kept() {
             prehashed(&key(7), b"good").replace("timestamp:1", "timestamp:2"),
             "it does not fit the bytes",
         ),
-        (minisig(&key(7), b"Ed", b"good"), "of the old form"),
-        (minisig(&key(7), b"XX", b"good"), "it is no minisign signature"),
+        (minisig(&key(7), *b"Ed", b"good"), "of the old form"),
+        (minisig(&key(7), *b"XX", b"good"), "it is no minisign signature"),
         (prehashed(&key(7), b"good") + "more\n", "it is no minisign signature"),
         (
             "-----BEGIN PGP SIGNATURE-----\n".to_owned(),
