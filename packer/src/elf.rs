@@ -32,26 +32,26 @@ const MAX_NEEDED: usize = 1024;
 
 /// What the loader would look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Elf {
+pub struct Elf {
     /// Machine it is made for.
-    pub(crate) machine: Machine,
+    pub machine: Machine,
     /// Loader it names; absent in libraries and static programs.
-    pub(crate) interpreter: Option<String>,
+    pub interpreter: Option<String>,
     /// Symbol versions it cannot do without, as `(library, version)`.
-    pub(crate) versions: Vec<(String, String)>,
+    pub versions: Vec<(String, String)>,
     /// It has a dynamic section: the loader does something for it.
-    pub(crate) dynamic: bool,
+    pub dynamic: bool,
     /// Libraries that it names, in their order.
-    pub(crate) needed: Vec<String>,
+    pub needed: Vec<String>,
     /// What a library is asked for as.
-    pub(crate) soname: Option<String>,
+    pub soname: Option<String>,
     /// Where its libraries are looked for: `DT_RUNPATH`, or `DT_RPATH` where there is none.
-    pub(crate) runpath: Option<String>,
+    pub runpath: Option<String>,
 }
 
 impl Elf {
     /// What a file for `machine` is before anything of it was read.
-    pub(crate) fn new(machine: Machine) -> Self {
+    pub fn new(machine: Machine) -> Self {
         Self {
             machine,
             interpreter: None,
@@ -66,15 +66,18 @@ impl Elf {
 
 /// Machine an ELF file is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Machine {
+pub enum Machine {
+    /// 64-bit Intel and AMD.
     X86_64,
+    /// 64-bit Arm.
     Aarch64,
+    /// Any other, which is not looked into.
     Foreign,
 }
 
 impl Machine {
     /// The machine of `target`; None: it has no ELF files.
-    pub(crate) fn of(target: Target) -> Option<Self> {
+    pub fn of(target: Target) -> Option<Self> {
         match target {
             Target::On { os: Os::Linux, arch } => Some(match arch {
                 Arch::X86_64 => Self::X86_64,
@@ -87,10 +90,10 @@ impl Machine {
 
 /// The file begins like ELF but is cut short or lies about something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub struct Broken;
 
 /// Reads `file`; `None` if it is not ELF at all.
-pub(crate) fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
+pub fn read(file: &[u8]) -> Result<Option<Elf>, Broken> {
     if file.len() < 20 || !file.starts_with(b"\x7fELF") {
         return Ok(None);
     }
@@ -320,28 +323,14 @@ mod tests {
         let at_strings = at_interp + INTERP.len() as u64;
         let at_needs = at_strings + strings.len() as u64;
         let at_dynamic = at_needs + need.len() as u64;
-        let dynamic = [
-            1,
-            1,
-            14,
-            1,
-            15,
-            0,
-            29,
-            1,
-            5,
-            BASE + at_strings,
-            10,
-            strings.len() as u64,
-            0x6fff_fffe,
-            BASE + at_needs,
-            0x6fff_ffff,
-            1,
-            0,
-            0,
-        ]
-        .map(u64::to_le_bytes)
-        .concat();
+        let size = strings.len() as u64;
+        let names = [(1, 1), (14, 1), (15, 0), (29, 1)];
+        let versions = [(0x6fff_fffe, BASE + at_needs), (0x6fff_ffff, 1)];
+        let tables = [(5, BASE + at_strings), (10, size)];
+        let entries = names.into_iter().chain(tables).chain(versions).chain([(0, 0)]);
+        let dynamic: Vec<u8> = entries
+            .flat_map(|(tag, value): (u64, u64)| [tag, value].map(u64::to_le_bytes).concat())
+            .collect();
         let total = at_dynamic + dynamic.len() as u64;
 
         let mut out = b"\x7fELF\x02\x01\x01".to_vec();

@@ -9,7 +9,7 @@ pub mod commands;
 pub mod definition;
 pub mod depot;
 pub mod diff;
-mod elf;
+pub mod elf;
 pub mod export;
 pub mod interrupt;
 pub mod keys;

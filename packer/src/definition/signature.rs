@@ -3,7 +3,7 @@
 use super::{mistake::Located, names, reader::Table, resolved::Signature, source::Filler};
 use crate::upstream::SignedBy;
 
-/// Keys that somebody would try for OpenPGP.
+/// Keys that somebody would try for `OpenPGP`.
 const OPENPGP: [&str; 3] = ["gpg", "openpgp", "pgp"];
 
 /// A signature as written.

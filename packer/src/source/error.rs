@@ -198,8 +198,11 @@ impl SourceError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Exit::NoSpace,
             Self::Io { .. } | Self::Cache(_) => Exit::FileSystem,
             Self::Offline { .. } | Self::Unreachable { .. } => Exit::MediumMissing,
-            Self::NoMatch { .. } | Self::Entry { .. } | Self::NotPossible { .. } | Self::Lock(_) => Exit::Usage,
-            Self::MissingLibraries { .. } => Exit::Usage,
+            Self::NoMatch { .. }
+            | Self::Entry { .. }
+            | Self::NotPossible { .. }
+            | Self::MissingLibraries { .. }
+            | Self::Lock(_) => Exit::Usage,
             _ => Exit::Unexpected,
         }
     }

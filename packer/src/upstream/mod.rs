@@ -2,7 +2,7 @@
 //!
 //! Such a signature speaks for bytes on their way to the builder. It is no trust of a pack: that is `signing`'s alone.
 //!
-//! *Limitations*: minisign and SSH signatures with Ed25519 keys. OpenPGP is recognised and refused.
+//! *Limitations*: minisign and SSH signatures with Ed25519 keys. Those of `OpenPGP` are recognised and refused.
 
 mod minisign;
 
@@ -22,7 +22,7 @@ pub(crate) const MAX_SIGNATURE: u64 = 16 << 10;
 
 /// Who must have signed a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedBy(Kind);
+pub struct SignedBy(Box<Kind>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
@@ -73,7 +73,7 @@ impl SignedBy {
     /// Says what was expected.
     pub fn minisign(key: &str) -> Result<Self, String> {
         let key = MinisignKey::parse(key);
-        key.map(|key| Self(Kind::Minisign(key)))
+        key.map(|key| Self(Box::new(Kind::Minisign(key))))
             .ok_or_else(|| "no public key of minisign; expected its line that starts with `RW`".to_owned())
     }
 
@@ -87,12 +87,12 @@ impl SignedBy {
             return Err("no namespace; expected 1 to 64 letters, digits and signs, such as `file`".to_owned());
         }
         let namespace = namespace.to_owned();
-        Ok(Self(Kind::Ssh { key, namespace }))
+        Ok(Self(Box::new(Kind::Ssh { key, namespace })))
     }
 
     /// What is added to the address of a file for the address of its signature.
     pub(crate) fn suffix(&self) -> &'static str {
-        match self.0 {
+        match *self.0 {
             Kind::Minisign(_) => ".minisig",
             Kind::Ssh { .. } => ".sig",
         }
@@ -100,7 +100,7 @@ impl SignedBy {
 
     /// A short name for manifests: the kind and the key as its own tools print it.
     pub(crate) fn short(&self) -> String {
-        match &self.0 {
+        match &*self.0 {
             Kind::Minisign(key) => format!("minisign:{}", key.id()),
             Kind::Ssh { key, .. } => format!("ssh:{}", key.fingerprint()),
         }
@@ -108,7 +108,7 @@ impl SignedBy {
 
     /// Takes the bytes of a detached signature, if they may be one of the expected kind.
     pub(crate) fn take(&self, bytes: Vec<u8>) -> Result<String, UpstreamError> {
-        let kind = match self.0 {
+        let kind = match *self.0 {
             Kind::Minisign(_) => "minisign",
             Kind::Ssh { .. } => "SSH",
         };
@@ -124,7 +124,7 @@ impl SignedBy {
 
     /// Decides whether `signature` is the upstream's over all of `file`.
     pub fn verify(&self, signature: &str, file: &mut dyn Read) -> Result<(), UpstreamError> {
-        match &self.0 {
+        match &*self.0 {
             Kind::Minisign(key) => key.verify(signature, &digest::<Blake2b512>(file)?),
             Kind::Ssh { key, namespace } => {
                 let read = SshSig::parse(signature.as_bytes()).map_err(UpstreamError::Ssh)?;
@@ -147,7 +147,7 @@ impl SignedBy {
 impl fmt::Display for SignedBy {
     /// The whole statement, as the lock keeps it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &*self.0 {
             Kind::Minisign(key) => write!(f, "minisign {}", key.text()),
             Kind::Ssh { key, namespace } => write!(f, "ssh {namespace} {}", key.to_openssh("")),
         }

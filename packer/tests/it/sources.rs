@@ -12,3 +12,4 @@ mod network;
 #[cfg(target_os = "linux")]
 mod rpath;
 mod server;
+mod signatures;

@@ -29,9 +29,9 @@ pub(super) fn unpack(job: &Job<'_>, inputs: &[LockedInput], roots: &[String]) ->
     let mut system = System::default();
     for input in inputs {
         let mut cached = job.cached(input)?;
-        let files = unpack::unpack(&mut cached.file, &input.name, job.scratch)?;
+        let files = unpack::unpack_leniently(&mut cached.file, &input.name, job.scratch)?;
         let package = input.name.split('_').next().unwrap_or(&input.name);
-        system.add(package, files);
+        system.add(package, &files);
     }
     let Some(machine) = Machine::of(*job.target) else {
         return Ok(Tree::default());

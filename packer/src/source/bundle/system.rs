@@ -20,7 +20,7 @@ pub(super) struct System {
 
 impl System {
     /// Adds the files of `package`.
-    pub(super) fn add(&mut self, package: &str, files: Tree) {
+    pub(super) fn add(&mut self, package: &str, files: &Tree) {
         for (path, node) in files.iter() {
             if matches!(node, Node::Dir) || MERGED.contains(&path.as_str()) {
                 continue;

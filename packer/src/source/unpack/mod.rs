@@ -41,16 +41,29 @@ pub(crate) struct Unpacker<'a> {
     pub(crate) name: &'a str,
     pub(crate) spool: Spool,
     pub(crate) tree: Tree,
+    /// Members whose names no pack can hold are passed over.
+    pub(crate) lenient: bool,
 }
 
 /// Unpacks `file`, called `name`, into a tree whose bytes lie in `scratch`. A plain file becomes one entry called `name`.
 pub(crate) fn unpack(file: &mut File, name: &str, scratch: &Path) -> Result<Tree, SourceError> {
+    unpack_as(file, name, scratch, false)
+}
+
+/// Unpacks one of the packages of a whole system, of which little is kept: members whose names no pack can hold (such as
+/// units of systemd with a backslash) are passed over.
+pub(crate) fn unpack_leniently(file: &mut File, name: &str, scratch: &Path) -> Result<Tree, SourceError> {
+    unpack_as(file, name, scratch, true)
+}
+
+fn unpack_as(file: &mut File, name: &str, scratch: &Path, lenient: bool) -> Result<Tree, SourceError> {
     let broken = |e: io::Error| archive_error(name, e);
     let kind = kind_of(file).map_err(broken)?;
     let mut unpacker = Unpacker {
         name,
         spool: Spool::new(scratch)?,
         tree: Tree::default(),
+        lenient,
     };
     match kind {
         Kind::Tar => {
@@ -71,6 +84,7 @@ pub(crate) fn keep(file: &mut File, name: &str, scratch: &Path) -> Result<Tree, 
         name,
         spool: Spool::new(scratch)?,
         tree: Tree::default(),
+        lenient: false,
     };
     unpacker.file(name, false, file)?;
     unpacker.spool.finish()?;
@@ -156,6 +170,9 @@ impl Unpacker<'_> {
         let Ok(text) = std::str::from_utf8(raw) else {
             return Err(self.refuse(&String::from_utf8_lossy(raw), "its name is not UTF-8"));
         };
+        if self.lenient && text.contains(['\\', '\0']) {
+            return Ok(None);
+        }
         if text.starts_with('/') || text.contains('\\') || text.contains('\0') || text.get(1..2) == Some(":") {
             return Err(self.refuse(text, "its name is not a relative path with `/`"));
         }

@@ -1,6 +1,6 @@
 //! Owns the tests of closures: small Debian packages made here, an `apt-get` that is a script, and what is bundled of them.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use kojibox_console::Exit;
 use kojibox_packer::definition::{Closure, Origin, ResolvedComponent, Steps};
@@ -131,7 +131,7 @@ fn archive(packages: &[(&str, &str, Vec<u8>)]) -> Desk {
     for (name, version, bytes) in packages {
         let file = format!("{name}_{}_amd64.deb", version.replace(':', "%3a"));
         let (size, sha256) = (bytes.len(), Digest::of(bytes));
-        uris += &format!("'http://archive.example/{file}' {file} {size} SHA256:{sha256}\n");
+        writeln!(uris, "'http://archive.example/{file}' {file} {size} SHA256:{sha256}").unwrap();
         desk.write(&format!("pool/{file}"), bytes);
     }
     desk.write("uris", uris);
@@ -139,6 +139,41 @@ fn archive(packages: &[(&str, &str, Vec<u8>)]) -> Desk {
 }
 
 const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
+/// As older packages have it: at the top, by an absolute link.
+fn two() -> Vec<(&'static str, File)> {
+    vec![
+        (
+            "lib/x86_64-linux-gnu/libtwo.so.2.0",
+            library(&["libc.so.6"], "libtwo.so.2"),
+        ),
+        (
+            "usr/lib/x86_64-linux-gnu/libtwo.so.2",
+            File::Link("/lib/x86_64-linux-gnu/libtwo.so.2.0"),
+        ),
+    ]
+}
+
+fn libc() -> Vec<(&'static str, File)> {
+    vec![
+        (
+            "lib/x86_64-linux-gnu/libc.so.6",
+            library(&["ld-linux-x86-64.so.2"], "libc.so.6"),
+        ),
+        (
+            "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            library(&[], "ld-linux-x86-64.so.2"),
+        ),
+        (
+            "lib/x86_64-linux-gnu/libnss_files.so.2",
+            library(&["libc.so.6"], "libnss_files.so.2"),
+        ),
+        (
+            "lib64/ld-linux-x86-64.so.2",
+            File::Link("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
+        ),
+    ]
+}
 
 /// A program that needs a library, which needs another one; a plugin, a link, data, and glibc.
 fn shop() -> Desk {
@@ -166,6 +201,7 @@ fn shop() -> Desk {
         ("usr/share/thing/words", File::Bytes(b"words".to_vec())),
         ("usr/share/thing/more", File::Link("/usr/share/common")),
         ("usr/share/doc/thing", File::Link("one")),
+        ("usr/share/odd\\x2dname", File::Bytes(b"no pack can hold it".to_vec())),
     ];
     let one = [
         (&*lib("libone.so.1.2.3"), library(&["libtwo.so.2"], "libone.so.1")),
@@ -174,37 +210,11 @@ fn shop() -> Desk {
         ("usr/share/common/deep/page", File::Bytes(b"page".to_vec())),
         ("usr/share/doc/one/copyright", File::Bytes(b"free".to_vec())),
     ];
-    // As older packages have it: at the top, by an absolute link.
-    let two = [
-        (
-            "lib/x86_64-linux-gnu/libtwo.so.2.0",
-            library(&["libc.so.6"], "libtwo.so.2"),
-        ),
-        (&*lib("libtwo.so.2"), File::Link("/lib/x86_64-linux-gnu/libtwo.so.2.0")),
-    ];
-    let libc = [
-        (
-            "lib/x86_64-linux-gnu/libc.so.6",
-            library(&["ld-linux-x86-64.so.2"], "libc.so.6"),
-        ),
-        (
-            "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-            library(&[], "ld-linux-x86-64.so.2"),
-        ),
-        (
-            "lib/x86_64-linux-gnu/libnss_files.so.2",
-            library(&["libc.so.6"], "libnss_files.so.2"),
-        ),
-        (
-            "lib64/ld-linux-x86-64.so.2",
-            File::Link("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"),
-        ),
-    ];
     archive(&[
         ("thing", "1:2.0-1", deb("thing", "1:2.0-1", &thing)),
         ("one", "1.2.3", deb("one", "1.2.3", &one)),
-        ("two", "2.0", deb("two", "2.0", &two)),
-        ("libc6", "2.36", deb("libc6", "2.36", &libc)),
+        ("two", "2.0", deb("two", "2.0", &two())),
+        ("libc6", "2.36", deb("libc6", "2.36", &libc())),
     ])
 }
 
