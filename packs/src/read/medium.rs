@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Seek as _, SeekFrom},
+    ops::Range,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -13,7 +14,10 @@ use std::{
 
 use kojibox_signing::{Digest, Hasher};
 
-use super::error::{Damage, Incurable, ReadError};
+use super::{
+    error::{Damage, Incurable, ReadError},
+    survey::Place,
+};
 use crate::{
     Progress,
     fill::fill,
@@ -183,6 +187,17 @@ impl<'a> Medium<'a> {
     pub(super) fn damaged_at(&self, offset: u64, frame: Option<u64>, source: Damage) -> ReadError {
         let part = self.part_at(offset);
         self.damaged(&part.name, offset - part.start, frame, source)
+    }
+
+    /// A damaged stretch of the blob.
+    pub(super) fn place(&self, range: Range<u64>, number: u64) -> Place {
+        let part = self.part_at(range.start);
+        Place {
+            path: self.locate(&part.name),
+            offset: range.start - part.start,
+            len: range.end - range.start,
+            number,
+        }
     }
 
     fn damaged(&self, name: &str, offset: u64, frame: Option<u64>, source: Damage) -> ReadError {

@@ -17,12 +17,14 @@ mod medium;
 mod parity_file;
 mod pipeline;
 mod repair;
+mod survey;
 
 use std::sync::atomic::AtomicBool;
 
 use kojibox_signing::{Digest, Verified};
 
 pub use error::{Damage, Incurable, ReadError};
+pub use survey::{Place, Survey, survey};
 
 use crate::{
     Progress,

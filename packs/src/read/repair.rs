@@ -254,7 +254,12 @@ impl<'a> Repair<'a> {
 }
 
 /// Reads a stretch of the blob, across parts; false if the medium does not give it.
-fn across(reader: &mut MediumReader<'_>, medium: &Medium<'_>, mut range: Range<u64>, out: &mut Vec<u8>) -> bool {
+pub(super) fn across(
+    reader: &mut MediumReader<'_>,
+    medium: &Medium<'_>,
+    mut range: Range<u64>,
+    out: &mut Vec<u8>,
+) -> bool {
     out.clear();
     let mut piece = Vec::new();
     while range.start < range.end {
