@@ -10,6 +10,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::escape;
 
+/// Seconds without a plain line after which the next progress is told, however small it is.
+const SILENCE: u64 = 30;
+
 /// What a phase counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -36,6 +39,8 @@ pub struct Phase {
     done: AtomicU64,
     /// Tenths already told as plain lines.
     told: AtomicU64,
+    /// Seconds from the start to the last plain line.
+    spoke: AtomicU64,
     started: Instant,
     bar: ProgressBar,
 }
@@ -54,6 +59,7 @@ impl Phase {
             total,
             done: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            spoke: AtomicU64::new(0),
             started: Instant::now(),
             bar,
         };
@@ -73,9 +79,24 @@ impl Phase {
         {
             let tenth = (u128::from(done) * 10 / u128::from(total)).min(9) as u64;
             // Long work is told by tenths, at most once each; short work only by its end.
-            if self.started.elapsed() > Duration::from_secs(2) && self.told.fetch_max(tenth, Ordering::Relaxed) < tenth
-            {
+            let elapsed = self.started.elapsed();
+            if elapsed <= Duration::from_secs(2) {
+                return;
+            }
+            let now = elapsed.as_secs();
+            if self.told.fetch_max(tenth, Ordering::Relaxed) < tenth {
+                self.spoke.store(now, Ordering::Relaxed);
                 tell(&format!("{} {}0 % of {}", self.label, tenth, self.amount(total)));
+            } else if now >= self.spoke.load(Ordering::Relaxed) + SILENCE
+                && self.spoke.swap(now, Ordering::Relaxed) < now
+            {
+                // A tenth takes long on a slow medium, which must not look as if nothing happened.
+                tell(&format!(
+                    "{} {} of {}",
+                    self.label,
+                    self.amount(done),
+                    self.amount(total)
+                ));
             }
         }
     }

@@ -6,14 +6,17 @@ use std::{
 };
 
 use kojibox_packs::{
-    Progress,
-    read::{self, Discard, ExtractOptions},
-    source::{BlobSource, Section},
+    Kind, Progress,
+    index::Index,
+    manifest::Component,
+    names, parity,
+    read::{self, Discard, ExtractOptions, ExtractReport, ReadError},
+    source::{BlobSource, Section, SourceError},
     sums,
 };
 use kojibox_signing::Digest;
 
-use crate::depot::{Parcel, Refused, Trust};
+use crate::depot::{Parcel, Refused, Spoiled, Trust};
 
 /// Verifies packs of one source; a blob that several share is read once.
 pub struct Verifier<'a> {
@@ -89,12 +92,56 @@ impl<'a> Verifier<'a> {
                 progress,
                 self.cancel,
             );
-            let _ = extracted.map_err(refuse)?;
+            self.judge(&parcel, component, &index, extracted)?;
         }
         Ok(Verdict { parcel, size, shared })
     }
 
-    /// Files below `blobs/` that none of `parcels` names.
+    /// A blob that was read whole is good if its parity is; one with damage is looked at again, to name all of it.
+    fn judge(
+        &self,
+        parcel: &Parcel,
+        component: &Component,
+        index: &Index,
+        extracted: Result<ExtractReport, ReadError>,
+    ) -> Result<(), Refused> {
+        let cause = match extracted {
+            Ok(report) if report.repaired == 0 => return self.check_parity(component),
+            Ok(_) => None,
+            Err(e) if matches!(e.kind(), Kind::Damaged | Kind::Io) => Some(Box::new(e)),
+            Err(e) => return Err(parcel.refuse(component, e)),
+        };
+        match (read::survey(&*self.source, component, index, self.cancel), cause) {
+            (Ok(survey), cause) => Err(Refused::Spoiled {
+                component: component.id.clone(),
+                pack: parcel.name.clone(),
+                source: Box::new(Spoiled { survey, cause }),
+            }),
+            (Err(_), Some(cause)) => Err(parcel.refuse(component, *cause)),
+            (Err(e), None) => Err(parcel.refuse(component, e)),
+        }
+    }
+
+    /// Parity needs no trust, but it should be whole before somebody counts on it.
+    fn check_parity(&self, component: &Component) -> Result<(), Refused> {
+        let name = names::parity(&component.blob.name);
+        let path = self.source.locate(&Section::Parity, &name);
+        let unreadable = |source| Refused::Source {
+            path: path.clone(),
+            source,
+        };
+        let Some(mut file) = self.source.open(&Section::Parity, &name).map_err(unreadable)? else {
+            return Ok(());
+        };
+        let looked = parity::whole(&mut file, &component.blob.sha256);
+        let looked = looked.map_err(|source| {
+            let path = path.clone();
+            unreadable(SourceError::Io { path, source })
+        })?;
+        looked.map(drop).map_err(|source| Refused::Parity { path, source })
+    }
+
+    /// Files below `blobs/` and `parity/`, with their folder, that none of `parcels` names.
     pub fn strays(&self, parcels: &[Parcel]) -> Result<Vec<String>, Refused> {
         let mut named = BTreeSet::new();
         for component in parcels.iter().flat_map(|p| &p.manifest.components) {
@@ -105,11 +152,26 @@ impl<'a> Verifier<'a> {
             path: self.source.describe().into(),
             source,
         })?;
-        let is_named = |file: &String| {
-            let whole = file.rsplit_once('.').map_or("", |(stem, _)| stem);
-            named.contains(file.as_str()) || named.contains(whole)
-        };
-        Ok(files.into_iter().filter(|f| !is_named(f)).collect())
+        let whole = |file: &String| file.rsplit_once('.').map_or(String::new(), |(stem, _)| stem.to_owned());
+        let is_named = |file: &String| named.contains(file.as_str()) || named.contains(whole(file).as_str());
+        let mut strays: Vec<_> = files
+            .into_iter()
+            .filter(|f| !is_named(f))
+            .map(|f| format!("blobs/{f}"))
+            .collect();
+        let parity = self.source.list(&Section::Parity).map_err(|source| Refused::Source {
+            path: self.source.describe().into(),
+            source,
+        })?;
+        let lists: BTreeSet<_> = parcels.iter().map(|p| p.manifest.sums.name.as_str()).collect();
+        let belongs = |file: &String| lists.contains(file.as_str()) || named.contains(whole(file).as_str());
+        strays.extend(
+            parity
+                .into_iter()
+                .filter(|f| !belongs(f))
+                .map(|f| format!("parity/{f}")),
+        );
+        Ok(strays)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod index;
 pub mod limits;
 pub mod manifest;
 pub mod names;
+pub mod parity;
 pub mod path;
 mod progress;
 pub mod read;

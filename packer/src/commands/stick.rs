@@ -5,7 +5,7 @@ mod show;
 use std::path::PathBuf;
 
 use kojibox_console::{Exit, Outcome, Report, Ui};
-use kojibox_packs::Target;
+use kojibox_packs::{Target, parity};
 
 use super::build::{Watch, own_folder};
 use crate::{
@@ -44,6 +44,11 @@ pub struct Args {
     /// Cut blobs anew into parts of at most this many bytes; K, M and G are taken
     #[arg(long, value_name = "BYTES", value_parser = part_size)]
     part_size: Option<u64>,
+    /// Add parity, from which an installer repairs a failing stick: 3.125 to 25 in steps of 3.125
+    ///
+    /// Each step repairs one lost block of 32; 6.25 repairs any two 4 MiB blocks of 128 MiB.
+    #[arg(long, value_name = "PERCENT", value_parser = parity_blocks)]
+    parity: Option<u32>,
     /// Only say what would be copied, and whether it fits
     #[arg(long)]
     plan: bool,
@@ -72,6 +77,19 @@ fn part_size(text: &str) -> Result<u64, String> {
         Some(size) if size == MAX_PART + 1 => Ok(MAX_PART),
         _ => Err(format!("expected 1 to {MAX_PART}, the largest file of FAT32")),
     }
+}
+
+/// `6.25` or `6.25%` as parity blocks for each 32 blocks.
+fn parity_blocks(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 3;
+    let thousandths = (!whole.is_empty() && digits(whole) && digits(part))
+        .then(|| format!("{whole}{part:0<3}").parse().ok())
+        .flatten();
+    thousandths.and_then(parity::blocks_of_percent).ok_or_else(|| {
+        "expected a percentage that is one block of 32 or up to eight: 3.125, 6.25, 9.375, 12.5, 15.625, 18.75, 21.875 or 25".to_owned()
+    })
 }
 
 impl Args {
@@ -126,13 +144,35 @@ impl Args {
             trust: trust.as_ref().map(Chain::from),
             tools: tools.map(Tools::new),
             part_size: self.part_size,
+            parity: self.parity,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::part_size;
+    use super::{parity_blocks, part_size};
+
+    #[test]
+    fn parity_is_a_number_of_blocks_in_32_and_says_which_ones() {
+        for (text, blocks) in [
+            ("3.125", 1),
+            ("6.25", 2),
+            ("6.250", 2),
+            ("6.25%", 2),
+            ("12.5", 4),
+            ("25", 8),
+        ] {
+            assert_eq!(parity_blocks(text), Ok(blocks), "{text}");
+        }
+        for bad in [
+            "", "0", "5", "6", "6.26", "28.125", "-6.25", ".25", "6.2500", "a", "6,25", "%",
+        ] {
+            let told = parity_blocks(bad).unwrap_err();
+            assert!(told.contains("6.25, 9.375"), "{bad}: {told}");
+        }
+    }
 
     #[test]
     fn part_sizes_are_written_as_people_do_and_fit_fat32() {

@@ -64,7 +64,7 @@ impl Args {
         if only.is_none() && refused.is_empty() {
             let parcels: Vec<_> = verdicts.iter().map(|v| v.parcel.clone()).collect();
             for file in verifier.strays(&parcels)? {
-                ui.note(&format!("`blobs/{file}` belongs to no pack here."));
+                ui.note(&format!("`{file}` belongs to no pack here."));
             }
         }
         end(ui, refused)

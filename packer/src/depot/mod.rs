@@ -17,5 +17,5 @@ pub use parcel::{Parcel, Trust};
 pub(crate) use parts::{Parts, PartsError, cut};
 pub use place::PlaceError;
 pub(crate) use place::{Claim, Pending, io_error, io_exit, make_dir, sync_dir, write_small};
-pub use refused::{Mismatch, Refused};
+pub use refused::{Mismatch, Refused, Spoiled};
 pub(crate) use signatures::{settle, withdraw};

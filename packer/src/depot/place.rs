@@ -182,9 +182,8 @@ impl Claim {
             Err(_) => None,
         };
         if lock.is_some() {
-            for folder in &folders {
-                sweep(folder);
-            }
+            folders.iter().for_each(|folder| sweep(folder));
+            sweep(&depot.join("parity"));
         }
         Ok(Self { _lock: lock })
     }

@@ -3,7 +3,13 @@
 use std::path::PathBuf;
 
 use kojibox_console::{Exit, Report};
-use kojibox_packs::{Kind, manifest::ManifestError, read::ReadError, source::SourceError};
+use kojibox_packs::{
+    Kind,
+    manifest::ManifestError,
+    parity::ParityError,
+    read::{Place, ReadError, Survey},
+    source::SourceError,
+};
 use kojibox_signing::{Digest, Refusal, VerifyError};
 
 use super::ChainError;
@@ -80,6 +86,26 @@ pub enum Refused {
         /// The list.
         path: PathBuf,
     },
+    /// A component's blob is damaged on this medium.
+    #[error("component `{component}` of pack `{pack}` is damaged, {}", cure(&source.survey))]
+    Spoiled {
+        /// Component id.
+        component: String,
+        /// File name of the manifest.
+        pack: String,
+        /// Where.
+        #[source]
+        source: Box<Spoiled>,
+    },
+    /// The parity of a good blob is of no use.
+    #[error("parity `{}` is damaged", path.display())]
+    Parity {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        #[source]
+        source: ParityError,
+    },
     /// A component's blob or index was refused.
     #[error("component `{component}` of pack `{pack}` was refused")]
     Component {
@@ -91,6 +117,46 @@ pub enum Refused {
         #[source]
         source: Box<ReadError>,
     },
+}
+
+/// The damaged places of a blob.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", places(survey))]
+pub struct Spoiled {
+    /// All of them.
+    pub survey: Survey,
+    /// What a reader says of the first; `None` if parity repaired everything.
+    #[source]
+    pub cause: Option<Box<ReadError>>,
+}
+
+/// Places that are told one by one.
+const TOLD: usize = 16;
+
+fn places(survey: &Survey) -> String {
+    let unit = if survey.blocks { "block" } else { "frame" };
+    let told = survey.places.iter().take(TOLD).map(|p| {
+        let Place {
+            path,
+            offset,
+            len,
+            number,
+        } = p;
+        format!("`{}` at byte {offset}: {unit} {number}, {len} bytes", path.display())
+    });
+    let mut told: Vec<String> = told.collect();
+    if let more @ 1.. = survey.places.len().saturating_sub(TOLD) {
+        told.push(format!("and {more} more"));
+    }
+    told.join("; ")
+}
+
+fn cure(survey: &Survey) -> &'static str {
+    match survey.curable {
+        None => "and there is no parity",
+        Some(true) => "and parity repairs all of it",
+        Some(false) => "and more is lost than parity repairs",
+    }
 }
 
 /// What was found and what a signed document states.
@@ -120,7 +186,7 @@ impl Refused {
             },
             Self::Misnamed { .. } | Self::Sums { .. } => Exit::Malformed,
             Self::Missing { .. } => Exit::MediumMissing,
-            Self::Damaged { .. } => Exit::Damaged,
+            Self::Damaged { .. } | Self::Spoiled { .. } | Self::Parity { .. } => Exit::Damaged,
             Self::Component { source, .. } => of_kind(source.kind()),
         }
     }
@@ -134,6 +200,10 @@ impl Refused {
             (Self::Manifest { .. }, Exit::Refused) => Some(
                 "ask the publisher which keys sign, then compare with `kojibox-packer trust show`; add missing signatures with `kojibox-packer sign`",
             ),
+            (Self::Spoiled { source, .. }, _) if source.survey.curable == Some(true) => Some(
+                "an install from it still works, since it is repaired while it is read; lay out another stick, since this one is failing",
+            ),
+            (Self::Parity { .. }, _) => Some("the pack itself is good; lay the stick out again with `--parity`"),
             (_, Exit::Damaged) => Some("copy it again from where it came from, or build it again"),
             (_, Exit::MediumMissing) => Some("copy the missing file, or build the pack again"),
             (_, Exit::FormatTooNew) => Some("take a newer kojibox-packer"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kojibox_console::{Exit, Report, bytes};
-use kojibox_packs::write::PartError;
+use kojibox_packs::{parity::ParityError, write::PartError};
 use kojibox_signing::embedded::EmbeddedError;
 
 use crate::{
@@ -68,6 +68,23 @@ pub enum StickError {
         #[source]
         source: PartError,
     },
+    /// A blob is too large for parity.
+    #[error("could not plan parity for `{blob}`")]
+    Parity {
+        /// The blob.
+        blob: String,
+        /// Why.
+        #[source]
+        source: ParityError,
+    },
+    /// A parity file would be too large for FAT32.
+    #[error("the parity of `{blob}` would be {}, more than FAT32 holds in one file", bytes(*size))]
+    ParitySize {
+        /// The blob.
+        blob: String,
+        /// Bytes of its parity.
+        size: u64,
+    },
     /// It does not fit.
     #[error("not enough space on the stick `{}`", dir.display())]
     NoSpace {
@@ -131,6 +148,9 @@ impl From<StickError> for Report {
             error @ StickError::Tool { .. } => plain(Exit::Usage, error)
                 .hint("name a folder that has it with `--tools DIR`, fewer targets with `--target`, or pass `--without-installer`"),
             error @ StickError::Part { .. } => plain(Exit::Usage, error).hint("allow larger parts with `--part-size`"),
+            error @ (StickError::Parity { .. } | StickError::ParitySize { .. }) => {
+                plain(Exit::Usage, error).hint("ask for less with `--parity`, or leave it out")
+            }
             error @ StickError::NoSpace { .. } => {
                 plain(Exit::NoSpace, error).hint("run it with `--plan` to see sizes; carry less with `--pack` and `--target`")
             }

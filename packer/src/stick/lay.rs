@@ -6,14 +6,21 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use kojibox_packs::{Progress, names};
 use kojibox_signing::Hasher;
 
-use super::{Plan, StickError, error::Lack, installer, plan::Blob, readme};
+use super::{
+    Plan, StickError,
+    error::Lack,
+    installer,
+    parity::{Made, Making},
+    plan::Blob,
+    readme,
+};
 use crate::{
     depot::{self, Carried, Claim, Pending, PlaceError, io_error, sync_dir, write_small},
     interrupt,
@@ -47,17 +54,20 @@ impl Plan {
         for parcel in &self.parcels {
             depot::withdraw(&packs.join(&parcel.name), parcel.manifest.bytes())?;
         }
-        let mut laid = Laid::default();
+        let (mut laid, mut made) = (Laid::default(), Made::default());
         for blob in &self.blobs {
-            if keep(&blobs, blob, progress)? {
+            if self.keep(&blobs, blob, &mut made, progress)? {
                 laid.kept += 1;
             } else {
-                self.copy(&blobs, blob, progress)?;
+                self.copy(&blobs, blob, &mut made, progress)?;
                 laid.copied += 1;
             }
             write_small(&blobs, &blob.component.index.name, &blob.index)?;
         }
         sync_dir(&blobs)?;
+        for parcel in &self.parcels {
+            made.list(&self.dir, parcel)?;
+        }
         for chain in &self.publishers {
             chain.write(&self.dir).map_err(StickError::Trust)?;
         }
@@ -71,15 +81,24 @@ impl Plan {
     }
 
     /// Copies a blob into its parts; they get their names only after all of it matched the signed hash.
-    fn copy(&self, folder: &Path, blob: &Blob, progress: &dyn Progress) -> Result<(), StickError> {
+    fn copy(&self, folder: &Path, blob: &Blob, made: &mut Made, progress: &dyn Progress) -> Result<(), StickError> {
         let parcel = &self.parcels[blob.parcel];
         let stated = &blob.component.blob;
         let parts = parcel.parts(stated)?;
         let mut carried = Carried::new(parts.open(&*parcel.source), progress);
         let mut pending = Vec::new();
+        let mut making = Making::begin(self, blob, made)?;
         for (name, size) in &blob.layout {
             let mut file = Pending::create(folder, name)?;
-            let copied = io::copy(&mut (&mut carried).take(*size), file.file());
+            let mut both = Both {
+                file: file.file(),
+                parity: &mut making,
+                failed: None,
+            };
+            let copied = io::copy(&mut (&mut carried).take(*size), &mut both);
+            if let Some(e) = both.failed {
+                return Err(e.into());
+            }
             if let Err(e) = copied {
                 return Err(match carried.take_failure() {
                     Some(e) => parcel.unreadable(stated, e).into(),
@@ -98,7 +117,42 @@ impl Plan {
         for (file, to) in pending {
             file.publish(&to)?;
         }
+        making.finish(blob, made)?;
         Ok(drop_other_parts(folder, blob)?)
+    }
+
+    /// True if the blob is there, whole. Its bytes are read, since sizes say nothing of a stick that was pulled.
+    fn keep(&self, folder: &Path, blob: &Blob, made: &mut Made, progress: &dyn Progress) -> Result<bool, StickError> {
+        if !blob.looks_there {
+            return Ok(false);
+        }
+        let mut making = Making::begin(self, blob, made)?;
+        let mut hasher = Hasher::new();
+        for (name, _) in &blob.layout {
+            let path = folder.join(name);
+            let file = File::open(&path).map_err(io_error("read", &path))?;
+            let mut carried = Carried::new(file, progress);
+            let mut both = Both {
+                file: &mut hasher,
+                parity: &mut making,
+                failed: None,
+            };
+            let copied = io::copy(&mut carried, &mut both);
+            if let Some(e) = both.failed {
+                return Err(e.into());
+            }
+            match copied {
+                Ok(_) => {}
+                Err(_) if interrupt::asked() => return Err(StickError::Interrupted),
+                // A file that cannot be read is replaced.
+                Err(_) => return Ok(false),
+            }
+        }
+        let whole = hasher.finish() == blob.component.blob.sha256;
+        if whole {
+            making.finish(blob, made)?;
+        }
+        Ok(whole)
     }
 
     /// Writes `README.txt` unless somebody else's is there; true if so.
@@ -130,24 +184,27 @@ impl Plan {
     }
 }
 
-/// True if the blob is there, whole. Its bytes are read, since sizes say nothing of a stick that was pulled.
-fn keep(folder: &Path, blob: &Blob, progress: &dyn Progress) -> Result<bool, StickError> {
-    if !blob.looks_there {
-        return Ok(false);
+/// Writes what passes to a file (or a hasher) and to the parity of its blob.
+struct Both<'a> {
+    file: &'a mut dyn Write,
+    parity: &'a mut Making,
+    /// The parity could not be written.
+    failed: Option<PlaceError>,
+}
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.file.write(bytes)?;
+        self.parity.take(&bytes[..len]).map_err(|e| {
+            self.failed = Some(e);
+            io::Error::from(io::ErrorKind::Other)
+        })?;
+        Ok(len)
     }
-    let mut hasher = Hasher::new();
-    for (name, _) in &blob.layout {
-        let path = folder.join(name);
-        let file = File::open(&path).map_err(io_error("read", &path))?;
-        let mut carried = Carried::new(file, progress);
-        match io::copy(&mut carried, &mut hasher) {
-            Ok(_) => {}
-            Err(_) if interrupt::asked() => return Err(StickError::Interrupted),
-            // A file that cannot be read is replaced.
-            Err(_) => return Ok(false),
-        }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
-    Ok(hasher.finish() == blob.component.blob.sha256)
 }
 
 /// Removes parts of the same blob that an earlier layout left: they would be read instead.

@@ -7,6 +7,7 @@ mod choose;
 mod error;
 mod installer;
 mod lay;
+mod parity;
 mod plan;
 mod readme;
 
@@ -16,7 +17,7 @@ use kojibox_packs::Target;
 
 pub use error::StickError;
 pub use lay::Laid;
-pub use plan::{Plan, PlannedInstaller, PlannedPack};
+pub use plan::{Plan, PlannedInstaller, PlannedPack, PlannedParity};
 
 use crate::{
     depot::{Chain, PackRef},
@@ -40,4 +41,8 @@ pub struct Wish {
     pub tools: Option<Tools>,
     /// Blobs are cut anew into parts of at most this size.
     pub part_size: Option<u64>,
+    /// Parity blocks for each 32 blocks of a blob; none: no parity is made.
+    pub parity: Option<u32>,
+    /// Threads that compute parity.
+    pub threads: usize,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use kojibox_packs::{manifest::Component, read::read_index};
 
-use super::{StickError, Wish, choose, installer, installer::Installer, readme};
+use super::{StickError, Wish, choose, installer, installer::Installer, parity, readme};
 use crate::{
     depot::{Chain, Parcel, cut, io_error},
     platform,
@@ -35,6 +35,9 @@ pub struct Plan {
     pub there: u64,
     /// Bytes that are free on the stick.
     pub free: u64,
+    /// Parity, if it is wanted.
+    pub parity: Option<PlannedParity>,
+    pub(super) threads: usize,
 }
 
 /// One pack of a plan.
@@ -46,6 +49,15 @@ pub struct PlannedPack {
     pub size: u64,
     /// Of these, bytes that an earlier pack of the list brings along too.
     pub shared: u64,
+}
+
+/// The parity of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedParity {
+    /// Parity blocks for each 32 blocks.
+    pub blocks: u32,
+    /// Bytes of all parity files.
+    pub size: u64,
 }
 
 /// One installer of a plan.
@@ -72,6 +84,8 @@ pub(super) struct Blob {
     pub(super) looks_there: bool,
     /// The parts are not those that the depot has.
     pub(super) cut_anew: bool,
+    /// Parity, if it is wanted.
+    pub(super) parity: Option<parity::Planned>,
 }
 
 impl Plan {
@@ -100,6 +114,8 @@ impl Plan {
             to_write: 0,
             there: 0,
             free: free(&wish.dir)?,
+            parity: wish.parity.map(|blocks| PlannedParity { blocks, size: 0 }),
+            threads: wish.threads,
         };
         plan.count();
         Ok(plan)
@@ -137,6 +153,12 @@ impl Plan {
             let size = blob.layout.iter().map(|(_, size)| clusters(*size)).sum::<u64>();
             *(if blob.looks_there { &mut there } else { &mut to_write }) += size;
             to_write += clusters(blob.index.len() as u64);
+            let Some(planned) = &blob.parity else { continue };
+            let size = planned.layout.file_len();
+            *(if planned.looks_there { &mut there } else { &mut to_write }) += clusters(size);
+            if let Some(parity) = &mut self.parity {
+                parity.size += size;
+            }
         }
         (self.to_write, self.there) = (to_write, there);
     }
@@ -199,7 +221,17 @@ fn blob(wish: &Wish, at: usize, parcel: &Parcel, component: &Component) -> Resul
     };
     let folder = wish.dir.join("blobs");
     let has = |(name, size): &(String, u64)| fs::metadata(folder.join(name)).is_ok_and(|m| m.len() == *size);
+    let parity = match wish.parity {
+        Some(blocks) => Some(parity::plan(
+            &wish.dir,
+            &component.blob.name,
+            component.blob.size,
+            blocks,
+        )?),
+        None => None,
+    };
     Ok(Blob {
+        parity,
         parcel: at,
         component: component.clone(),
         index: index.bytes().to_vec(),

@@ -18,6 +18,7 @@ pub(super) fn is_ours(text: &[u8]) -> bool {
 
 /// The text for a stick.
 pub(super) fn of(parcels: &[Parcel], publishers: &[Chain], installers: &[Installer], blobs: &[Blob]) -> String {
+    let parity = blobs.iter().find_map(|b| b.parity.as_ref());
     let mut names: Vec<_> = installers.iter().map(|i| i.name.clone()).collect();
     names.sort();
     text(&Facts {
@@ -25,6 +26,7 @@ pub(super) fn of(parcels: &[Parcel], publishers: &[Chain], installers: &[Install
         trusted: installers.iter().all(|i| i.trusted),
         installers: names,
         publishers: publishers.iter().map(publisher).collect(),
+        parity: parity.map(|p| p.layout.parity()),
     })
 }
 
@@ -85,6 +87,8 @@ pub(super) struct Facts {
     pub(super) trusted: bool,
     /// Publishers, sorted.
     pub(super) publishers: Vec<Publisher>,
+    /// Parity blocks for each 32 blocks, if there is parity.
+    pub(super) parity: Option<u32>,
 }
 
 /// A pack on the stick.
@@ -144,6 +148,7 @@ pub(super) fn text(facts: &Facts) -> String {
     install(&mut out, facts);
     publishers(&mut out, facts);
     check(&mut out, facts);
+    damage(&mut out, facts);
     recover(&mut out, facts);
     ascii(&out)
 }
@@ -245,6 +250,26 @@ fn check(out: &mut String, facts: &Facts) {
     }
 }
 
+fn damage(out: &mut String, facts: &Facts) {
+    let Some(blocks) = facts.parity else { return };
+    heading(out, "IF THIS MEDIUM IS FAILING");
+    let most = match blocks {
+        1 => "one block".to_owned(),
+        n => format!("any {n} blocks"),
+    };
+    let _ = write!(
+        out,
+        "The files in parity/ are redundancy. The installer repairs up to {most} of\n\
+         each 32 blocks of a file in blobs/ (at most 4 MiB each) by itself while it\n\
+         reads, and says so; then copy this medium, since it will not get better.\n\
+         Parity need not be trusted: what was repaired is compared with what is signed.\n\
+         To see whether the parity itself is whole:\n\n"
+    );
+    for pack in &facts.packs {
+        let _ = writeln!(out, "    sha256sum -c parity/{}", pack.sums);
+    }
+}
+
 fn recover(out: &mut String, facts: &Facts) {
     let Some(pack) = facts.packs.first() else { return };
     heading(out, "HOW TO GET THE FILES OUT WITHOUT KOJIBOX");
@@ -291,6 +316,7 @@ mod tests {
                 "install-windows-x86_64.exe".to_owned(),
             ],
             trusted: false,
+            parity: Some(2),
             publishers: vec![Publisher {
                 root16: "fedcba9876543210".to_owned(),
                 root_fingerprint: "SHA256:root".to_owned(),

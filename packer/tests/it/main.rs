@@ -6,6 +6,7 @@ mod build;
 mod definition;
 mod finished;
 mod keys;
+mod parity;
 mod sources;
 mod stock;
 mod trust;

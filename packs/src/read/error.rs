@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use kojibox_signing::{Digest, Refusal, VerifyError};
 
-use crate::{Kind, frame::FrameError, index::IndexError, source::SourceError};
+use crate::{Kind, frame::FrameError, index::IndexError, parity::ParityError, source::SourceError};
 
 /// Why a blob or its index could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,14 @@ pub enum ReadError {
         /// How.
         #[source]
         source: Damage,
+    },
+    /// Bytes are lost or damaged, there is parity, and it does not bring them back.
+    #[error("parity cannot repair it: {why}")]
+    Uncured {
+        /// Why not.
+        why: Incurable,
+        /// What is wrong with the medium.
+        source: Box<ReadError>,
     },
     /// The index is not the signed one, or breaks the format.
     #[error("could not take index `{name}`")]
@@ -122,6 +130,36 @@ fn in_frame(frame: Option<u64>) -> String {
     frame.map_or_else(String::new, |n| format!(" (frame {n})"))
 }
 
+/// Why parity does not bring back what is lost.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Incurable {
+    /// Too much is lost.
+    #[error("more than {most} of {of} blocks that belong together are lost")]
+    Lost {
+        /// How many would come back.
+        most: usize,
+        /// Data blocks of the group.
+        of: u64,
+    },
+    /// The parity file is of no use itself.
+    #[error("`{}` is of no use, {source}", path.display())]
+    Useless {
+        /// The parity file.
+        path: PathBuf,
+        /// Why.
+        source: ParityError,
+    },
+    /// The parity file could not be read.
+    #[error("`{}` cannot be read", .0.display())]
+    Unreadable(PathBuf),
+    /// What came back is not what was signed either.
+    #[error("it was made for other bytes")]
+    Otherwise,
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
 /// How bytes on a medium differ from what was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -157,6 +195,7 @@ impl ReadError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Source(e) => e.kind(),
+            Self::Uncured { source, .. } => source.kind(),
             Self::Missing(_) => Kind::MediumMissing,
             Self::Io { .. } | Self::Decoder(_) => Kind::Io,
             Self::Damaged { .. } => Kind::Damaged,

@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Seek as _, SeekFrom},
+    ops::Range,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -13,38 +14,65 @@ use std::{
 
 use kojibox_signing::{Digest, Hasher};
 
-use super::error::{Damage, ReadError};
+use super::{
+    error::{Damage, Incurable, ReadError},
+    survey::Place,
+};
 use crate::{
     Progress,
     fill::fill,
     index::Index,
     manifest::BlobRef,
     names,
+    parity::ParityError,
     source::{BlobSource, ReadSeekSend, Section, SourceError},
 };
 
-/// How often a failing read is tried again.
-const RETRIES: u32 = 3;
-/// How long the first of these waits; each next one waits twice as long.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long is waited before a failing read is tried again, 2.1 s in all: a medium may have been reset or have a loose contact.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+];
+/// How soon a wait is over when the caller asks to stop.
+const BEAT: Duration = Duration::from_millis(20);
 
-/// Tries again what a medium may do at the second time: it may have been reset, or have a loose contact.
-pub(super) fn retry<T>(mut attempt: impl FnMut() -> Result<T, SourceError>) -> Result<T, SourceError> {
-    let mut tries = 0;
-    loop {
+/// Tries again what a medium may do at the second time, also what was there a moment ago and is not found.
+pub(super) fn patiently<T, E: Passing>(cancel: &AtomicBool, mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for pause in PAUSES {
         match attempt() {
-            Err(SourceError::Io { .. }) if tries < RETRIES => {
-                thread::sleep(PAUSE * 2_u32.pow(tries));
-                tries += 1;
-            }
+            Err(stop) if stop.is_passing() && !cancel.load(Ordering::Relaxed) => wait(pause, cancel),
             outcome => return outcome,
         }
+    }
+    attempt()
+}
+
+fn wait(pause: Duration, cancel: &AtomicBool) {
+    let mut left = pause;
+    while !left.is_zero() && !cancel.load(Ordering::Relaxed) {
+        let now = left.min(BEAT);
+        thread::sleep(now);
+        left -= now;
+    }
+}
+
+/// Tells what may pass from what is so.
+pub(super) trait Passing {
+    /// True if it may go better at the next time.
+    fn is_passing(&self) -> bool;
+}
+
+impl Passing for SourceError {
+    fn is_passing(&self) -> bool {
+        matches!(self, Self::Io { .. })
     }
 }
 
 /// A blob on a medium.
 pub(super) struct Medium<'a> {
     source: &'a dyn BlobSource,
+    cancel: &'a AtomicBool,
     parts: Vec<Part>,
 }
 
@@ -57,17 +85,25 @@ pub(super) struct Part {
 
 impl<'a> Medium<'a> {
     /// Finds the parts of a blob and checks their sizes.
-    pub(super) fn open(source: &'a dyn BlobSource, blob: &BlobRef, index: &Index) -> Result<Self, ReadError> {
+    ///
+    /// A file that is too short counts as whole where there is parity: what it lacks is lost, and may come back.
+    pub(super) fn open(
+        source: &'a dyn BlobSource,
+        blob: &BlobRef,
+        index: &Index,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, ReadError> {
         let mut medium = Self {
             source,
+            cancel,
             parts: Vec::new(),
         };
         if let Some(got) = medium.len_of(&blob.name)? {
-            if got != blob.size {
+            if got > blob.size || (got < blob.size && !medium.has_parity(blob)) {
                 let expected = blob.size;
                 return Err(medium.damaged(&blob.name, got.min(expected), None, Damage::Size { got, expected }));
             }
-            medium.push(blob.name.clone(), 0, got);
+            medium.push(blob.name.clone(), 0, blob.size);
             return Ok(medium);
         }
         let mut start = 0;
@@ -77,12 +113,16 @@ impl<'a> Medium<'a> {
                 let missing = if number == 1 { &blob.name } else { &name };
                 return Err(ReadError::Missing(medium.locate(missing)));
             };
-            let end = start + got;
-            if end > blob.size || !ends_a_frame(index, end, blob.size) {
-                return Err(medium.damaged(&name, got, None, Damage::Border { got }));
+            let mut len = got;
+            if got == 0 || !ends_a_frame(index, start + got, blob.size) {
+                let whole = medium.len_before_cut(blob, number, start)?;
+                len = match whole.filter(|len| *len > got && ends_a_frame(index, start + len, blob.size)) {
+                    Some(len) => len,
+                    None => return Err(medium.damaged(&name, got, None, Damage::Border { got })),
+                };
             }
-            medium.push(name, start, got);
-            start = end;
+            medium.push(name, start, len);
+            start += len;
             if start == blob.size {
                 return Ok(medium);
             }
@@ -91,21 +131,40 @@ impl<'a> Medium<'a> {
         Err(medium.damaged(&blob.name, got, None, Damage::Size { got, expected }))
     }
 
+    fn has_parity(&self, blob: &BlobRef) -> bool {
+        let there = self.source.open(&Section::Parity, &names::parity(&blob.name));
+        there.is_ok_and(|file| file.is_some())
+    }
+
+    /// How long part `number` must have been if it alone was cut short: what the parts around it leave of the blob.
+    fn len_before_cut(&self, blob: &BlobRef, number: u32, start: u64) -> Result<Option<u64>, ReadError> {
+        if !self.has_parity(blob) {
+            return Ok(None);
+        }
+        let mut others = start;
+        for number in number + 1..=names::MAX_PARTS {
+            match self.len_of(&names::part(&blob.name, number))? {
+                Some(len) => others = others.saturating_add(len),
+                None => break,
+            }
+        }
+        Ok(blob.size.checked_sub(others))
+    }
+
     fn push(&mut self, name: String, start: u64, len: u64) {
         self.parts.push(Part { name, start, len });
     }
 
     fn len_of(&self, name: &str) -> Result<Option<u64>, ReadError> {
-        let len = retry(|| {
-            let Some(mut file) = self.source.open(&Section::Blobs, name)? else {
-                return Ok(None);
-            };
-            file.seek(SeekFrom::End(0)).map(Some).map_err(|source| SourceError::Io {
-                path: self.locate(name),
-                source,
-            })
+        let len = patiently(self.cancel, || match self.source.open(&Section::Blobs, name)? {
+            Some(mut file) => Ok(Some(file.seek(SeekFrom::End(0))?)),
+            None => Ok(None),
         });
-        Ok(len?)
+        len.map_err(|stop| match stop {
+            Stop::Source(source) => source.into(),
+            Stop::Io(source) => SourceError::io(&self.locate(name), source).into(),
+            Stop::Gone | Stop::Short(_) => ReadError::Missing(self.locate(name)),
+        })
     }
 
     pub(super) fn locate(&self, name: &str) -> PathBuf {
@@ -130,6 +189,17 @@ impl<'a> Medium<'a> {
         self.damaged(&part.name, offset - part.start, frame, source)
     }
 
+    /// A damaged stretch of the blob.
+    pub(super) fn place(&self, range: Range<u64>, number: u64) -> Place {
+        let part = self.part_at(range.start);
+        Place {
+            path: self.locate(&part.name),
+            offset: range.start - part.start,
+            len: range.end - range.start,
+            number,
+        }
+    }
+
     fn damaged(&self, name: &str, offset: u64, frame: Option<u64>, source: Damage) -> ReadError {
         ReadError::Damaged {
             path: self.locate(name),
@@ -146,14 +216,14 @@ impl<'a> Medium<'a> {
         }
     }
 
-    pub(super) fn sha256(&self, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Digest, ReadError> {
+    pub(super) fn sha256(&self, progress: &dyn Progress) -> Result<Digest, ReadError> {
         let mut reader = self.reader();
         let mut hasher = Hasher::new();
         let mut buffer = Vec::new();
         let end = self.parts.last().map_or(0, |part| part.start + part.len);
         let mut at = 0;
         while at < end {
-            if cancel.load(Ordering::Relaxed) {
+            if self.cancel.load(Ordering::Relaxed) {
                 return Err(ReadError::Cancelled);
             }
             let len = (self.part_end(at) - at).min(1 << 20);
@@ -184,20 +254,15 @@ impl MediumReader<'_> {
     /// Reads `len` bytes at `offset` of the blob into `out`; a failure is tried again with the part opened anew.
     pub(super) fn read(&mut self, offset: u64, len: u64, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let part = self.medium.part_at(offset);
-        let mut tries = 0;
-        loop {
-            let Err(stop) = self.attempt(part, offset - part.start, len, out) else {
-                return Ok(());
-            };
-            self.open = None;
-            match stop {
-                Stop::Io(_) | Stop::Source(SourceError::Io { .. }) if tries < RETRIES => {
-                    thread::sleep(PAUSE * 2_u32.pow(tries));
-                    tries += 1;
-                }
-                stop => return Err(self.error(part, offset - part.start, len, stop)),
+        let at = offset - part.start;
+        let done = patiently(self.medium.cancel, || {
+            let done = self.attempt(part, at, len, out);
+            if done.is_err() {
+                self.open = None;
             }
-        }
+            done
+        });
+        done.map_err(|stop| self.error(part, at, len, stop))
     }
 
     fn attempt(&mut self, part: &Part, at: u64, len: u64, out: &mut Vec<u8>) -> Result<(), Stop> {
@@ -210,11 +275,7 @@ impl MediumReader<'_> {
                 file
             }
             open => {
-                let found = self
-                    .medium
-                    .source
-                    .open(&Section::Blobs, &part.name)
-                    .map_err(Stop::Source)?;
+                let found = self.medium.source.open(&Section::Blobs, &part.name)?;
                 let mut file = found.ok_or(Stop::Gone)?;
                 file.seek(SeekFrom::Start(at))?;
                 &mut open.insert((part.start, file, at)).1
@@ -249,17 +310,46 @@ impl MediumReader<'_> {
     }
 }
 
-enum Stop {
-    /// The part is not there any more.
+/// Why a read did not give what was asked for.
+pub(super) enum Stop {
+    /// The file is not there any more.
     Gone,
     Source(SourceError),
     Io(io::Error),
-    /// The part is shorter than it was: only so many bytes were left.
+    /// The file is shorter than it was: only so many bytes were left.
     Short(u64),
+}
+
+impl Passing for Stop {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Gone | Self::Io(_) => true,
+            Self::Source(error) => error.is_passing(),
+            Self::Short(_) => false,
+        }
+    }
+}
+
+impl Stop {
+    pub(super) fn incurable(self, path: PathBuf) -> Incurable {
+        match self {
+            Self::Short(_) => Incurable::Useless {
+                path,
+                source: ParityError::Short,
+            },
+            Self::Gone | Self::Source(_) | Self::Io(_) => Incurable::Unreadable(path),
+        }
+    }
 }
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
     }
 }

@@ -4,22 +4,29 @@
 //! in the order of the index. The outcome does not depend on the number of threads: the first failure in the order of
 //! the blob is the one that is reported.
 //!
+//! What the medium has lost is got back from parity, where there is parity ([`ExtractReport::repaired`] counts it), and is then held
+//! against its signed hash like everything else.
+//!
 //! Memory: [`ExtractOptions::queue_bytes`] (or one frame, compressed and raw, if that is more), at most 1 MiB plus one
-//! raw frame per worker beside it, and the index. All threads have ended when a call returns.
+//! raw frame per worker beside it, and the index; while damage is repaired, 42 MiB more and one frame per worker. All threads have ended when a call returns.
 
 mod budget;
 mod commit;
 mod error;
 mod medium;
+mod parity_file;
 mod pipeline;
+mod repair;
 mod start;
+mod survey;
 
 use std::sync::atomic::AtomicBool;
 
 use kojibox_signing::{Digest, Verified};
 
-pub use error::{Damage, ReadError};
+pub use error::{Damage, Incurable, ReadError};
 pub use start::{Start, verified_start};
+pub use survey::{Place, Survey, survey};
 
 use crate::{
     Progress,
@@ -121,12 +128,15 @@ pub struct ExtractReport {
     pub bytes_kept: u64,
     /// Data frames read.
     pub frames: u64,
+    /// Blocks that the medium has lost and that parity brought back: it is failing.
+    pub repaired: u64,
 }
 
 /// Reads the index of `component`: hash first, then every rule, then the sums that the manifest states.
 pub fn read_index(source: &dyn BlobSource, component: &Component) -> Result<Verified<Index>, ReadError> {
     let stated = &component.index;
-    let found = medium::retry(|| source.read_small(&Section::Blobs, &stated.name, stated.size))?;
+    let never = AtomicBool::new(false);
+    let found = medium::patiently(&never, || source.read_small(&Section::Blobs, &stated.name, stated.size))?;
     let bytes = found.ok_or_else(|| ReadError::Missing(source.locate(&Section::Blobs, &stated.name)))?;
     index_from_bytes(bytes, component)
 }
@@ -199,13 +209,15 @@ pub fn extract(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<ExtractReport, ReadError> {
-    let medium = medium::Medium::open(source, &component.blob, index)?;
+    let medium = medium::Medium::open(source, &component.blob, index, cancel)?;
+    let repair = repair::Repair::new(source, &medium, &component.blob, options.threads, cancel);
     let plan = commit::Plan::new(index, sink);
     pipeline::run(
         &pipeline::Job {
             component,
             index,
             medium: &medium,
+            repair: &repair,
             plan: &plan,
             options,
             progress,
@@ -223,7 +235,7 @@ pub fn bytes_needed(index: &Index, sink: &dyn TreeSink) -> u64 {
 
 /// Looks whether the blob of `component` is on the medium, whole or in parts that fit; reads nothing of it.
 pub fn find_blob(source: &dyn BlobSource, component: &Component, index: &Index) -> Result<(), ReadError> {
-    medium::Medium::open(source, &component.blob, index).map(drop)
+    medium::Medium::open(source, &component.blob, index, &AtomicBool::new(false)).map(drop)
 }
 
 /// Hashes a whole blob, parts in order, without decoding anything: what `sha256sum` says about it.
@@ -234,5 +246,5 @@ pub fn blob_sha256(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Digest, ReadError> {
-    medium::Medium::open(source, &component.blob, index)?.sha256(progress, cancel)
+    medium::Medium::open(source, &component.blob, index, cancel)?.sha256(progress)
 }

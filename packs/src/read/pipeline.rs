@@ -16,7 +16,8 @@ use super::{
     Damage, ExtractOptions, ExtractReport, ReadError, TreeSink,
     budget::Budget,
     commit::{Committer, Plan},
-    medium::Medium,
+    medium::{Medium, MediumReader},
+    repair::Repair,
 };
 use crate::{
     Progress,
@@ -34,6 +35,7 @@ pub(super) struct Job<'a> {
     pub(super) component: &'a Component,
     pub(super) index: &'a Index,
     pub(super) medium: &'a Medium<'a>,
+    pub(super) repair: &'a Repair<'a>,
     pub(super) plan: &'a Plan,
     pub(super) options: &'a ExtractOptions,
     pub(super) progress: &'a dyn Progress,
@@ -46,9 +48,13 @@ struct Work {
     turn: usize,
     /// Number of the frame.
     number: usize,
-    /// The bytes of several frames that were read at once.
+    /// What was read; or why not, where parity may help.
+    bytes: Result<Piece, ReadError>,
+}
+
+/// One frame of several that were read at once.
+struct Piece {
     bytes: Arc<Vec<u8>>,
-    /// Where this one begins.
     from: usize,
 }
 
@@ -134,32 +140,61 @@ impl Shared<'_> {
             let len = batch.iter().map(|n| self.frame(*n).comp_len).sum();
             // Zeroed memory as the system gives it costs nothing until it is written to.
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-            if let Err(error) = reader.read(start, len, &mut bytes) {
+            let sent = match reader.read(start, len, &mut bytes) {
+                Ok(()) => self.share(batch, turn, bytes, work),
+                Err(error) if self.job.repair.may_cure(&error) => self.singly(batch, turn, error, &mut reader, work),
                 // Whoever does not listen any more has failed before.
-                return drop(done.send((turn, Err(error))));
+                Err(error) => return drop(done.send((turn, Err(error)))),
+            };
+            if !sent {
+                return;
             }
-            let bytes = Arc::new(bytes);
-            for number in batch {
-                let from = usize::try_from(self.frame(*number).comp_off - start).expect("within what was just read");
-                let bytes = Arc::clone(&bytes);
-                let number = *number;
-                if work
-                    .send(Work {
-                        turn,
-                        number,
-                        bytes,
-                        from,
-                    })
-                    .is_err()
-                {
-                    return;
-                }
-                turn += 1;
-            }
+            turn += batch.len();
         }
         if self.job.plan.whole && turn == needed.len() && !self.ended() {
             drop(done.send((turn, self.seek_table(&mut reader))));
         }
+    }
+
+    /// Gives the frames that were read at once to the workers; false if nobody takes them any more.
+    fn share(&self, batch: &[usize], turn: usize, bytes: Vec<u8>, work: &Sender<Work>) -> bool {
+        let start = self.frame(batch[0]).comp_off;
+        let bytes = Arc::new(bytes);
+        (turn..).zip(batch).all(|(turn, number)| {
+            let from = usize::try_from(self.frame(*number).comp_off - start).expect("within what was just read");
+            let bytes = Ok(Piece {
+                bytes: Arc::clone(&bytes),
+                from,
+            });
+            let number = *number;
+            work.send(Work { turn, number, bytes }).is_ok()
+        })
+    }
+
+    /// The same frames one by one, after `error`: what cannot be read goes to the workers as such.
+    fn singly(
+        &self,
+        batch: &[usize],
+        turn: usize,
+        error: ReadError,
+        reader: &mut MediumReader<'_>,
+        work: &Sender<Work>,
+    ) -> bool {
+        if let [number] = batch {
+            let (number, bytes) = (*number, Err(error));
+            return work.send(Work { turn, number, bytes }).is_ok();
+        }
+        (turn..).zip(batch).all(|(turn, number)| {
+            let frame = self.frame(*number);
+            let mut bytes = Vec::new();
+            let read = reader.read(frame.comp_off, frame.comp_len, &mut bytes);
+            let bytes = read.map(|()| Piece {
+                bytes: Arc::new(bytes),
+                from: 0,
+            });
+            let number = *number;
+            work.send(Work { turn, number, bytes }).is_ok()
+        })
     }
 
     /// The frames to read at once: next to each other, in one part, together at most [`READ`] bytes or one frame.
@@ -182,17 +217,19 @@ impl Shared<'_> {
         &needed[..len]
     }
 
-    fn seek_table(&self, reader: &mut super::medium::MediumReader<'_>) -> Result<Vec<u8>, ReadError> {
+    fn seek_table(&self, reader: &mut MediumReader<'_>) -> Result<Vec<u8>, ReadError> {
         let index = self.job.index;
         let expected = seek::table(index.frames());
-        let offset = index.frames_size();
+        let (offset, len) = (index.frames_size(), expected.len() as u64);
         let mut bytes = Vec::new();
-        reader.read(offset, expected.len() as u64, &mut bytes)?;
-        if bytes == expected {
-            Ok(Vec::new())
-        } else {
-            Err(self.job.medium.damaged_at(offset, None, Damage::SeekTable))
-        }
+        let error = match reader.read(offset, len, &mut bytes) {
+            Ok(()) if bytes == expected => return Ok(Vec::new()),
+            Ok(()) => self.job.medium.damaged_at(offset, None, Damage::SeekTable),
+            Err(error) if self.job.repair.may_cure(&error) => error,
+            Err(error) => return Err(error),
+        };
+        self.job.repair.range(offset, len, &|bytes| bytes == expected, error)?;
+        Ok(Vec::new())
     }
 
     /// A worker: hash, decode, hash.
@@ -202,23 +239,35 @@ impl Shared<'_> {
                 return;
             }
             let mut raw = spare.try_recv().unwrap_or_default();
-            let outcome = self.decode_one(decoder, &item, &mut raw).map(|()| raw);
-            if done.send((item.turn, outcome)).is_err() {
+            let turn = item.turn;
+            let outcome = self.decode_one(decoder, item, &mut raw).map(|()| raw);
+            if done.send((turn, outcome)).is_err() {
                 return;
             }
         }
     }
 
-    fn decode_one(&self, decoder: &mut Decoder, item: &Work, raw: &mut Vec<u8>) -> Result<(), ReadError> {
+    fn decode_one(&self, decoder: &mut Decoder, item: Work, raw: &mut Vec<u8>) -> Result<(), ReadError> {
         let frame = self.frame(item.number);
         let number = item.number as u64;
         let len = usize::try_from(frame.comp_len).expect("it was read into memory");
-        let bytes = &item.bytes[item.from..item.from + len];
-        let (got, expected) = (Digest::of(bytes), frame.comp_sha256);
-        if got != expected {
-            let damage = Damage::Hash { got, expected };
-            return Err(self.job.medium.damaged_at(frame.comp_off, Some(number), damage));
-        }
+        let expected = frame.comp_sha256;
+        let read = item.bytes.and_then(|piece| {
+            let got = Digest::of(&piece.bytes[piece.from..piece.from + len]);
+            let damaged = |damage| self.job.medium.damaged_at(frame.comp_off, Some(number), damage);
+            if got == expected {
+                Ok(piece)
+            } else {
+                Err(damaged(Damage::Hash { got, expected }))
+            }
+        });
+        let is_right = |bytes: &[u8]| Digest::of(bytes) == expected;
+        let repaired = |error: ReadError| self.job.repair.range(frame.comp_off, frame.comp_len, &is_right, error);
+        let piece = read.or_else(|error: ReadError| -> Result<Piece, ReadError> {
+            let bytes = Arc::new(repaired(error)?);
+            Ok(Piece { bytes, from: 0 })
+        })?;
+        let bytes = &piece.bytes[piece.from..piece.from + len];
         let component = || self.job.component.id.clone();
         decoder
             .decode(bytes, frame.raw_len, raw)
@@ -274,6 +323,7 @@ impl Shared<'_> {
             told = end;
         }
         progress.add(index.frames_size() - told);
+        report.repaired = self.job.repair.repaired();
         Ok(report)
     }
 

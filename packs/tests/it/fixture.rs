@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    io::Write as _,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -11,6 +12,8 @@ use kojibox_packs::{
     Target, Unwatched,
     index::{Entry, Index},
     manifest::{Component, Upstream},
+    names,
+    parity::{Layout, ParityWriter},
     path::PackPath,
     read::{self, Discard, ExtractOptions, ExtractReport, ReadError, SinkResult, TreeSink},
     source::{BlobSource, Depot},
@@ -111,11 +114,45 @@ impl Packed {
         }
     }
 
+    /// Writes parity in blocks of `block` bytes beside the blob; gives the file.
+    pub(crate) fn add_parity(&self, parity: u32, block: u64) -> PathBuf {
+        let layout = Layout::new(32, parity, block, self.component.blob.size).unwrap();
+        self.add_parity_of(layout)
+    }
+
+    pub(crate) fn add_parity_of(&self, layout: Layout) -> PathBuf {
+        let dir = self.dir.path().join("parity");
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join(names::parity(&self.component.blob.name));
+        let file = fs::File::create(&path).unwrap();
+        let mut out = ParityWriter::new(file, layout, self.component.blob.sha256, 2).unwrap();
+        for part in &self.parts {
+            out.write_all(&fs::read(self.blobs().join(part)).unwrap()).unwrap();
+        }
+        out.finish().unwrap();
+        path
+    }
+
+    /// Overwrites `len` bytes at `offset` of the blob, in whatever parts they lie.
+    pub(crate) fn spoil(&self, offset: u64, len: u64) {
+        let mut start = 0;
+        for name in &self.parts {
+            let path = self.blobs().join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            let end = start + bytes.len() as u64;
+            for at in offset.max(start)..(offset + len).min(end) {
+                bytes[usize::try_from(at - start).unwrap()] ^= 0x55;
+            }
+            fs::write(&path, bytes).unwrap();
+            start = end;
+        }
+    }
+
     pub(crate) fn source(&self) -> Depot {
         Depot::open(self.dir.path()).unwrap()
     }
 
-    pub(crate) fn blobs(&self) -> std::path::PathBuf {
+    pub(crate) fn blobs(&self) -> PathBuf {
         self.dir.path().join("blobs")
     }
 

@@ -5,7 +5,9 @@ use std::{fs, path::PathBuf};
 use kojibox_packs::{
     frame,
     manifest::Manifest,
-    names, read,
+    names,
+    parity::Layout,
+    read,
     source::{BlobSource as _, Depot, Section},
     write::{BlobOptions, InputEntry},
 };
@@ -94,6 +96,26 @@ fn the_golden_pack_is_still_written_byte_by_byte() {
         String::from_utf8(kept(&name)).unwrap(),
         String::from_utf8(manifest).unwrap()
     );
+}
+
+#[test]
+fn the_golden_parity_is_still_written_byte_by_byte_and_repairs() {
+    let packed = Packed::new(entries(), &options());
+    let blob = &packed.component.blob;
+    let file = packed.add_parity_of(Layout::of_blob(blob.size, 2).unwrap());
+    let kept = golden().join("parity").join(names::parity(&blob.name));
+    if std::env::var_os("KOJIBOX_WRITE_GOLDEN").is_some() {
+        fs::create_dir_all(golden().join("parity")).unwrap();
+        fs::copy(&file, &kept).unwrap();
+    }
+    assert!(
+        fs::read(&file).unwrap() == fs::read(&kept).unwrap(),
+        "{}",
+        kept.display()
+    );
+    fs::copy(&kept, &file).unwrap();
+    packed.spoil(0, 3000);
+    assert_eq!(packed.extract().unwrap().entries, Seen::expected(&entries()));
 }
 
 const MANIFEST_SHA256: &str = "d2ac5d99b89de5abbb121c913b75cf0cff93ea76a49fa3a899c428ffa772266d";

@@ -13,6 +13,8 @@ mod manifest;
 #[cfg(test)]
 mod medium;
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 #[cfg(unix)]
@@ -22,6 +24,10 @@ mod resume;
 #[cfg(test)]
 mod roundtrip;
 #[cfg(test)]
+mod sick;
+#[cfg(test)]
 mod single_file;
+#[cfg(test)]
+mod virtual_blob;
 #[cfg(test)]
 mod writing;

@@ -25,6 +25,13 @@ pub(super) fn plan(ui: &Ui, plan: &Plan) {
             bytes(program.size)
         ));
     }
+    if let Some(parity) = plan.parity {
+        let lost = match parity.blocks {
+            1 => "one lost block".to_owned(),
+            n => format!("any {n} lost blocks"),
+        };
+        ui.status(&format!("parity: {}, which repairs {lost} of 32.", bytes(parity.size)));
+    }
     let (total, free) = (bytes(plan.total()), bytes(plan.free));
     let there = bytes(plan.there);
     let fits = if plan.fits() { "it fits" } else { "it does not fit" };
@@ -53,6 +60,7 @@ pub(super) fn document(plan: &Plan, laid: Option<Laid>) -> Value {
     json!({
         "packs": packs.collect::<Vec<_>>(), "installers": programs.collect::<Vec<_>>(),
         "to_write": plan.to_write, "there": plan.there, "free": plan.free, "fits": plan.fits(),
+        "parity": plan.parity.map(|p| json!({ "blocks": p.blocks, "of": 32, "size": p.size })),
         "smallest_stick_gb": smallest_stick(plan.total()),
         "copied": laid.map(|l| l.copied), "kept": laid.map(|l| l.kept),
     })
