@@ -189,7 +189,10 @@ pub fn newest(root: &RootDir) -> Result<Option<Receipt>, StateError> {
 
 /// Gives `receipt` its file, durable when it returns; one that is there already is left alone.
 pub fn publish(store: &dyn Store, receipt: &Receipt) -> Result<(), StateError> {
-    compose::create_dirs(store, &place::receipts())?;
+    if compose::create_dirs(store, &place::receipts())? {
+        // Without its own name a directory and all that is in it can be gone after a power cut.
+        store.sync_dir(&place::state())?;
+    }
     let path = place::receipt(&receipt.txid);
     if store.root().exists(&path)? {
         return Ok(store.sync_dir(&place::receipts())?);
