@@ -10,7 +10,7 @@ use super::shared::{RootArgs, after_reading, count, open_shared};
 use crate::{
     flow::{Session, transact},
     report::{StateReport, tx_report},
-    transaction::{self, Finding, Verification},
+    transaction::{self, Finding, FindingKind, Verification},
     wizard::texts::EN,
 };
 
@@ -102,5 +102,9 @@ fn damage(root: &InstallRoot, seen: &Verification) -> Report {
         Damage(seen.findings.iter().map(ToString::to_string).collect()),
     )
     .state(state)
-    .hint("run `kojibox-installer repair` with the medium that it was installed from")
+    .hint(if seen.findings.iter().all(|f| f.kind == FindingKind::Extra) {
+        "run `kojibox-installer repair --remove-extra`, which moves it to `backups/`"
+    } else {
+        "run `kojibox-installer repair` with the medium that it was installed from"
+    })
 }

@@ -136,17 +136,7 @@ fn file_system(demand: &Demand, volume: Volume, able: Abilities, apart: Option<(
             );
         }
     }
-    if !able.append {
-        findings.push(
-            Finding::error(
-                "abilities",
-                Exit::FileSystem,
-                format!("the file system of `{shown}` cannot add to a file"),
-            )
-            .why("the journal needs it, without which an interruption could lose the installation")
-            .fix("choose a place on the system's own disk with `--root`"),
-        );
-    }
+    findings.extend((!able.append).then(|| no_append(demand)));
     let data: Vec<_> = demand.services.iter().filter(|s| s.keeps_data).collect();
     let modes = apart.map_or(able.modes, |(_, of_data)| of_data.modes);
     if !modes && !data.is_empty() {
@@ -174,6 +164,13 @@ fn file_system(demand: &Demand, volume: Volume, able: Abilities, apart: Option<(
         ));
     }
     findings
+}
+
+fn no_append(demand: &Demand) -> Finding {
+    let what = format!("the file system of `{}` cannot add to a file", demand.root.display());
+    Finding::error("abilities", Exit::FileSystem, what)
+        .why("the journal needs it, without which an interruption could lose the installation")
+        .fix("choose a place on the system's own disk with `--root`")
 }
 
 fn new_components_needing<'a>(demand: &'a Demand, need: &'a str) -> impl Iterator<Item = String> + 'a {

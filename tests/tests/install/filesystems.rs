@@ -159,10 +159,10 @@ fn exfat_holds_what_runs_without_modes_and_refuses_data() -> Outcome {
     on("uninstall").arg("--yes").answer()?;
     ensure(!root.exists(), || "the root was to be gone".into())?;
 
-    let stack = Publisher::new(&sandbox, "stack")?;
-    stack.build(&kojibox_tests::pack::demo_stack(&sandbox, 1)?)?;
+    let with_data = Publisher::new(&sandbox, "with-data")?;
+    with_data.build(&kojibox_tests::pack::demo_stack(&sandbox, 1)?)?;
     let before = tree::picture(&stick.at)?;
-    let run = stack.install_run(&root).fails(32);
+    let run = with_data.install_run(&root).fails(32);
     run.says("cannot keep a file from other users")
         .says("nothing was written")
         .answer()?;
@@ -219,13 +219,14 @@ impl Image {
 
     fn mount(image: &Path, at: PathBuf, mount: &[&str]) -> Result<Self, String> {
         let mut mounted = Self { at, device: None };
-        let mut from = image.to_string_lossy().into_owned();
+        let image = image.to_string_lossy();
         if mount[0] != FAT[0] {
-            from = system("losetup", &["-f", "--show", &from])?.trim().to_owned();
-            mounted.device = Some(from.clone());
+            let device = system("losetup", &["-f", "--show", &image])?;
+            mounted.device = Some(device.trim().to_owned());
         }
-        let at = mounted.at.to_string_lossy().into_owned();
-        system(mount[0], &[&mount[1..], &[&*from, &*at]].concat())?;
+        let from = mounted.device.as_deref().unwrap_or(&image);
+        let at = mounted.at.to_string_lossy();
+        system(mount[0], &[&mount[1..], &[from, &*at]].concat())?;
         Ok(mounted)
     }
 }

@@ -24,13 +24,16 @@ use super::super::{
 /// A detached signature longer than this is something else.
 const SIGNATURE_MAX: u64 = 16 << 10;
 
+/// Signatures by file name.
+type Signatures = Vec<(String, Vec<u8>)>;
+
 /// What was found of the records of a root.
 #[derive(Default)]
 pub(super) struct Records {
     /// Manifests of all generations, as far as they were found.
     pub(super) manifests: BTreeMap<Digest, Verified<Manifest>>,
     /// Those of them that are not in the root, with their signatures.
-    pub(super) lost: Vec<(PackRecord, Vec<(String, Vec<u8>)>)>,
+    pub(super) lost: Vec<(PackRecord, Signatures)>,
     /// Indexes that are not in the root, by directory of their tree.
     pub(super) mended: BTreeMap<String, Verified<Index>>,
     /// Every record that is damaged in the root.
@@ -101,8 +104,8 @@ impl Records {
     }
 }
 
-/// A manifest and its signatures, by file name.
-type Found = (Verified<Manifest>, Vec<(String, Vec<u8>)>);
+/// A manifest and its signatures.
+type Found = (Verified<Manifest>, Signatures);
 
 /// The manifest of `pack` on `source`, if a file there has exactly its bytes.
 fn manifest_of(source: &dyn BlobSource, pack: &PackRecord) -> Option<Found> {

@@ -191,7 +191,7 @@ fn place_of(finding: &Finding) -> String {
 }
 
 fn left(seen: &Verification, cured: &[Finding], aside: bool) -> Vec<Finding> {
-    let is_left = |f: &&Finding| !cured.contains(f) && !(aside && f.kind == FindingKind::Extra);
+    let is_left = |f: &&Finding| !(cured.contains(f) || aside && f.kind == FindingKind::Extra);
     seen.findings.iter().filter(is_left).cloned().collect()
 }
 
