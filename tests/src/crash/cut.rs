@@ -131,10 +131,13 @@ fn cut(bench: &Bench, (op, image, took): (Op, &Path, Duration), options: &str, s
     };
     figures.add("cuts", 1);
     if done {
-        figures.add("cuts after the command had ended", 1);
+        figures.add("of them after the command had ended", 1);
     }
     let mounted = Mounted::new(&work, bench.path("mount"), options)?;
     let root = mounted.root();
+    if fs::metadata(root.join("state/journal")).is_ok_and(|meta| meta.len() > 0) {
+        figures.add("of them with something to recover", 1);
+    }
     if done {
         // What was told as done is done.
         let active = check(&root, Rest::Clean)?;

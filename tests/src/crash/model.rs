@@ -33,13 +33,20 @@ pub(crate) fn check(root: &Path, rest: Rest) -> Outcome<Active> {
     ensure(journal.is_empty(), || "the journal is not empty".into())?;
     let pointer = document(&root.join("state/current.json"))?;
     let (mut named, mut releases) = (BTreeSet::new(), Vec::new());
-    for id in list(&root.join("generations"))? {
-        let dir = root.join("generations").join(&id);
+    let ids = list(&root.join("generations"))?;
+    let highest = ids.iter().filter_map(|id| id.parse::<u64>().ok()).max();
+    for id in &ids {
+        let dir = root.join("generations").join(id);
         let Some(record) = document(&dir.join("record.json"))? else {
-            return Err(Failure::new(format!("generation {id} has no record")));
+            let holds = list(&dir)?;
+            // A prune leaves the directory of the highest number, empty, so that no number is given twice.
+            if holds.is_empty() && highest == id.parse().ok() {
+                continue;
+            }
+            return Err(Failure::new(format!("generation {id} has no record, but {holds:?}")));
         };
         let release = generation(root, &record, &mut named)?;
-        releases.push((id, release, dir.join("bad.json").exists()));
+        releases.push((id.clone(), release, dir.join("bad.json").exists()));
     }
     let mut listed = BTreeSet::new();
     for dir in ["components", "records/packs", "records/components"] {

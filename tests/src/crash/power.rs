@@ -142,7 +142,7 @@ fn states(disk: &Disk, extent: Extent, salt: u64) -> Vec<State> {
         }
     }
     let mut choices = Choices::new(salt);
-    for _ in 0..if open > 1 { extent.of(4, 24) } else { 0 } {
+    for _ in 0..if open > 1 { extent.of(4, 48) } else { 0 } {
         out.push(
             disk.after_cut(&mut |_, ways| u32::try_from(choices.below(u64::from(ways))).expect("less than `ways`")),
         );

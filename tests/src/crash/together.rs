@@ -57,7 +57,7 @@ fn actors(seed: u64) -> Vec<Actor> {
         let words = all[usize::try_from(choices.below(all.len() as u64)).unwrap_or(0)];
         let millis = |choices: &mut Choices, most: u64| Duration::from_micros(choices.below(most * 1000));
         let starts = millis(&mut choices, 120);
-        let killed = (choices.below(2) == 0).then(|| millis(&mut choices, 300));
+        let killed = (choices.below(2) == 0).then(|| millis(&mut choices, 160));
         Actor {
             words,
             writes,
@@ -73,8 +73,19 @@ pub fn interleave(bench: &Bench, count: u64) -> Outcome<Figures> {
     let seeds: Vec<u64> = (0..count).collect();
     bench.prepared(Op::Rollback)?;
     each(&seeds, |seed| {
-        one(bench, *seed).map_err(|failure| failure.at(&format!("interleaving {seed}")))
+        one(bench, *seed).map_err(|failure| failure.at(&format!("interleaving {seed}")).with(&story(*seed)))
     })
+}
+
+/// Who took part, for a failure.
+fn story(seed: u64) -> String {
+    let told = |actor: &Actor| {
+        let Actor {
+            words, starts, killed, ..
+        } = actor;
+        format!("`{}` after {starts:?}, killed after {killed:?}", words.join(" "))
+    };
+    actors(seed).iter().map(told).collect::<Vec<_>>().join("\n")
 }
 
 fn one(bench: &Bench, seed: u64) -> Outcome<Figures> {
@@ -95,7 +106,10 @@ fn one(bench: &Bench, seed: u64) -> Outcome<Figures> {
     for (actor, (code, said)) in actors.iter().zip(&ended) {
         figures.merge(judge(actor, *code, said)?);
     }
-    run(&mut bench.installer(&["recover"], &root), &[0, 50])?;
+    let recovered = run(&mut bench.installer(&["recover"], &root), &[0, 50])?;
+    if recovered.status.success() {
+        figures.add("that left something to recover", 1);
+    }
     let active = check(&root, Rest::Clean)?;
     ensure(active.is_some() || removed, || "nothing is active".into())?;
     check_data(&root)?;
@@ -136,12 +150,12 @@ fn judge(actor: &Actor, code: i32, said: &str) -> Outcome<Figures> {
         format!("`{}` ended with {code}: {said}", actor.words.join(" "))
     })?;
     match code {
-        137 => figures.add("kills", 1),
+        137 => figures.add("commands killed", 1),
         30 => {
-            figures.add("that found it busy", 1);
+            figures.add("commands that found it busy", 1);
             ensure(said.contains("error: "), || said.to_owned())?;
         }
-        _ => figures.add("that ran to their end", 1),
+        _ => figures.add("commands that ran to their end", 1),
     }
     Ok(figures)
 }
