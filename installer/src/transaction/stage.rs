@@ -6,7 +6,7 @@ use kojibox_packs::{
     read::{ExtractOptions, extract, read_index},
     source::BlobSource,
 };
-use kojibox_state::{CrashPoint, layout::place, records::ComponentRecord, store::compose};
+use kojibox_state::{CrashPoint, layout::place, receipts::ReceiptVerdict, records::ComponentRecord, store::compose};
 
 use super::{
     error::Cause,
@@ -93,6 +93,7 @@ pub(super) fn stage_tree(tx: &mut Tx<'_>, tree: &NewTree<'_>) -> Result<(), Caus
         }
     };
     count(tx, &placed, report.bytes_read);
+    tell_repaired(tx, &tree.component.blob.name, report.repaired);
     stage_index(tx, &tree.index_name(), index.bytes())?;
     Ok(tx.reach(CrashPoint::TreeStaged)?)
 }
@@ -102,6 +103,22 @@ fn count(tx: &mut Tx<'_>, placed: &Placed, read: u64) {
     bytes.read += read;
     bytes.resumed += placed.resumed;
     bytes.reused += placed.reused;
+}
+
+/// A medium that had to be repaired is failing: the person should know, and the receipt.
+fn tell_repaired(tx: &mut Tx<'_>, blob: &str, blocks: u64) {
+    let what = match blocks {
+        0 => return,
+        1 => "one block".to_owned(),
+        n => format!("{n} blocks"),
+    };
+    let detail = format!("repaired {what} of blob `{blob}` from parity; the medium is failing, copy it");
+    tx.env.observer.note(&detail);
+    tx.begin.draft.verdicts.push(ReceiptVerdict {
+        check: "medium".to_owned(),
+        outcome: "warned".to_owned(),
+        detail,
+    });
 }
 
 struct Counted<'a>(&'a dyn Observer);
