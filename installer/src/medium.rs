@@ -6,7 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use kojibox_packs::{
@@ -25,7 +25,11 @@ const CHAIN_MAX: u64 = 4096;
 #[derive(Clone)]
 pub(crate) struct Medium {
     sources: Vec<Opened>,
+    /// What a person brought while an install was waiting for it.
+    late: Late,
 }
+
+type Late = Arc<RwLock<Vec<Arc<dyn BlobSource>>>>;
 
 /// One depot or `.kpack`.
 #[derive(Clone)]
@@ -87,7 +91,20 @@ impl Medium {
         };
         Ok(Self {
             sources: paths.into_iter().map(open).collect::<Result<_, _>>()?,
+            late: Late::default(),
         })
+    }
+
+    /// Says whether `path` is a medium at all.
+    pub(crate) fn check(path: &Path) -> Result<(), SourceError> {
+        source::open(path).map(drop)
+    }
+
+    /// Takes one more medium, for whatever the others lack; what was handed out before finds it too.
+    pub(crate) fn add(&self, path: PathBuf) -> Result<(), MediumError> {
+        let blobs = source::open(&path).map_err(|source| MediumError::Open { path, source })?;
+        self.late.write().unwrap_or_else(PoisonError::into_inner).push(blobs);
+        Ok(())
     }
 
     /// What was opened.
@@ -167,31 +184,43 @@ impl Medium {
 
     /// The source at `at`, with the others behind it for what it lacks.
     pub(crate) fn blobs(&self, at: usize) -> Arc<dyn BlobSource> {
-        if self.sources.len() == 1 {
-            return Arc::clone(&self.sources[at].blobs);
-        }
-        let mut order: Vec<_> = self.sources.iter().map(|s| Arc::clone(&s.blobs)).collect();
-        order.swap(0, at);
-        Arc::new(Several(order))
+        let mut first: Vec<_> = self.sources.iter().map(|s| Arc::clone(&s.blobs)).collect();
+        first.swap(0, at);
+        let late = Arc::clone(&self.late);
+        Arc::new(Several { first, late })
     }
 }
 
-/// Sources asked one after the other.
-struct Several(Vec<Arc<dyn BlobSource>>);
+/// Sources asked one after the other; never empty.
+struct Several {
+    first: Vec<Arc<dyn BlobSource>>,
+    late: Late,
+}
+
+impl Several {
+    fn all(&self) -> Vec<Arc<dyn BlobSource>> {
+        let late = self.late.read().unwrap_or_else(PoisonError::into_inner);
+        self.first.iter().chain(&*late).cloned().collect()
+    }
+}
 
 impl BlobSource for Several {
     fn open(&self, section: &Section, name: &str) -> Result<Option<Box<dyn ReadSeekSend>>, SourceError> {
-        for source in &self.0 {
-            if let Some(file) = source.open(section, name)? {
-                return Ok(Some(file));
+        let mut failed = None;
+        for source in self.all() {
+            match source.open(section, name) {
+                Ok(Some(file)) => return Ok(Some(file)),
+                Ok(None) => {}
+                // A stick that was pulled does not keep the others from being asked.
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     fn list(&self, section: &Section) -> Result<Vec<String>, SourceError> {
         let mut names = Vec::new();
-        for source in &self.0 {
+        for source in self.all() {
             names.extend(source.list(section)?);
         }
         names.sort();
@@ -200,16 +229,17 @@ impl BlobSource for Several {
     }
 
     fn publishers(&self) -> Result<Vec<String>, SourceError> {
-        self.0[0].publishers()
+        self.first[0].publishers()
     }
 
     fn describe(&self) -> String {
-        let all: Vec<_> = self.0.iter().map(|s| s.describe()).collect();
+        let all: Vec<_> = self.all().iter().map(|s| s.describe()).collect();
         all.join(", ")
     }
 
     fn locate(&self, section: &Section, name: &str) -> PathBuf {
         let has = |source: &&Arc<dyn BlobSource>| source.open(section, name).is_ok_and(|file| file.is_some());
-        self.0.iter().find(has).unwrap_or(&self.0[0]).locate(section, name)
+        let all = self.all();
+        all.iter().find(has).unwrap_or(&self.first[0]).locate(section, name)
     }
 }

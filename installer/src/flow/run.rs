@@ -260,11 +260,30 @@ pub(super) fn run(
             Ok((installed, services)) => return Ok(Ran { installed, services }),
             Err(error) => match is_medium_missing(&error) {
                 // What was staged is kept, so the next attempt goes on where this one stopped.
-                Some(part) if may_ask && guide.is_interactive() && guide.insert(&part)? => {}
+                Some(part) if may_ask && guide.is_interactive() => {
+                    let inserted = insert(session, guide, medium, &part);
+                    inserted.map_err(|report| report.state(error.situation().to_string()))?;
+                }
                 _ => return Err(tx_report(session.ui, error)),
             },
         }
     }
+}
+
+/// Asks for the medium that has `part`, and takes it into the search if it is at another place.
+fn insert(session: &Session<'_>, guide: &Guide<'_>, medium: &Medium, part: &str) -> Result<(), Report> {
+    let proposed = medium.paths().next().unwrap_or(Path::new(".")).to_owned();
+    let place = |typed: &str| session.world.absolute(&session.world.with_home(typed.trim()));
+    let check = |typed: &str| match place(typed) {
+        // The same place again: whether the right medium is there now shows when it is read.
+        place if place == proposed => Ok(()),
+        place => Medium::check(&place).map_err(|e| e.to_string()),
+    };
+    let place = place(&guide.insert(part, &proposed, &check)?.to_string_lossy());
+    if place == proposed {
+        return Ok(());
+    }
+    Ok(medium.add(place)?)
 }
 
 fn attempt(

@@ -21,8 +21,9 @@ pub(crate) fn is_medium_missing(error: &TxError) -> Option<String> {
 fn missing(error: &ReadError) -> Option<&Path> {
     match error {
         ReadError::Missing(path) | ReadError::Source(SourceError::Missing(path)) => Some(path),
+        ReadError::Uncured { source, .. } => missing(source),
         // A stick that is pulled fails in the middle of a file; afterwards the file is not there.
-        ReadError::Io { path, .. } if !path.exists() => Some(path),
+        ReadError::Io { path, .. } | ReadError::Source(SourceError::Io { path, .. }) if !path.exists() => Some(path),
         _ => None,
     }
 }
@@ -106,7 +107,7 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
 fn read_hint(kind: Kind) -> &'static str {
     match kind {
         Kind::Damaged => {
-            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from"
+            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from; a stick laid out with `--parity 6.25` repairs itself"
         }
         Kind::MediumMissing => {
             "insert the medium that has it, or name it with one more `--source`, then run the same command again"

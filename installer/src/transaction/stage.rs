@@ -8,7 +8,9 @@ use kojibox_packs::{
     source::BlobSource,
 };
 use kojibox_signing::Verified;
-use kojibox_state::{CrashPoint, RootPath, layout::place, records::ComponentRecord, store::compose};
+use kojibox_state::{
+    CrashPoint, RootPath, layout::place, receipts::ReceiptVerdict, records::ComponentRecord, store::compose,
+};
 
 use super::{
     error::Cause,
@@ -143,6 +145,7 @@ fn read_tree(tx: &mut Tx<'_>, ready: &Prepared<'_>) -> Result<(), Cause> {
         }
     };
     count(tx, placed, report.bytes_read);
+    tell_repaired(tx, &tree.component.blob.name, report.repaired);
     stage_index(tx, &tree.index_name(), index.bytes())?;
     Ok(tx.reach(CrashPoint::TreeStaged)?)
 }
@@ -168,6 +171,22 @@ fn count(tx: &mut Tx<'_>, placed: &Placed, read: u64) {
     bytes.read += read;
     bytes.resumed += placed.resumed;
     bytes.reused += placed.reused;
+}
+
+/// A medium that had to be repaired is failing: the person should know, and the receipt.
+fn tell_repaired(tx: &mut Tx<'_>, blob: &str, blocks: u64) {
+    let what = match blocks {
+        0 => return,
+        1 => "one block".to_owned(),
+        n => format!("{n} blocks"),
+    };
+    let detail = format!("repaired {what} of blob `{blob}` from parity; the medium is failing, copy it");
+    tx.env.observer.note(&detail);
+    tx.begin.draft.verdicts.push(ReceiptVerdict {
+        check: "medium".to_owned(),
+        outcome: "warned".to_owned(),
+        detail,
+    });
 }
 
 struct Counted<'a>(&'a dyn Observer);

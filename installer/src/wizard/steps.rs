@@ -210,10 +210,17 @@ impl Guide<'_> {
         self.asker.confirm(self.texts.confirm_question, true, "--yes")
     }
 
-    /// Asks for another medium.
-    pub(crate) fn insert(&self, part: &str) -> Result<bool, Report> {
-        self.asker
-            .confirm(&fill(self.texts.insert_question, &[("part", part)]), true, "--source")
+    /// Asks for another medium; gives where it is. `proposed` is where the one before was.
+    pub(crate) fn insert(
+        &self,
+        part: &str,
+        proposed: &Path,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<PathBuf, Report> {
+        let question = fill(self.texts.insert_question, &[("part", part)]);
+        let proposed = proposed.display().to_string();
+        let typed = self.asker.input(&question, Some(&proposed), "--source", check)?;
+        Ok(PathBuf::from(typed.trim()))
     }
 
     /// Asks whether and where to keep the answers.
