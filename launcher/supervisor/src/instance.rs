@@ -87,6 +87,12 @@ pub(crate) struct Instance {
     pub(crate) unkillable: Vec<u32>,
     /// The log check has matched.
     pub(crate) log_matched: bool,
+    /// It said that it is ready.
+    #[serde(default)]
+    pub(crate) notified: bool,
+    /// What it said last about what it is doing, masked.
+    #[serde(default)]
+    pub(crate) said: Option<String>,
 }
 
 /// Name of the variable that marks everything a shim starts.

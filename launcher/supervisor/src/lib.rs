@@ -12,6 +12,7 @@ mod fill;
 mod instance;
 pub mod logs;
 pub mod machine;
+pub mod notice;
 mod platform;
 pub mod ports;
 mod probe;

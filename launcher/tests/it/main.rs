@@ -8,6 +8,7 @@
     reason = "a fixture that fails is a failed test, and the helper is a program"
 )]
 
+mod checks;
 mod cli;
 mod crash;
 mod data;

@@ -100,6 +100,7 @@ impl Definition {
         let facts = pack.map(|p| p.facts);
         if let Some(facts) = &facts {
             references::check(&declared, &notes);
+            references::check_notify(&declared, &facts.targets, &notes);
             for target in &facts.targets {
                 resolve::resolve(facts, &declared, *target, false, &notes);
             }

@@ -31,6 +31,8 @@ pub(super) struct Use {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Uses {
     pub(super) all: Vec<Use>,
+    /// Where the check `notify` stands, which not every system has.
+    pub(super) notify: Option<At>,
 }
 
 impl Uses {

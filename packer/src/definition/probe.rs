@@ -9,8 +9,8 @@ use super::{
 };
 
 /// Checks that this version runs, as they are written.
-const CHECKS: [&str; 10] = [
-    "exec", "fastcgi", "http", "log", "mysql", "postgres", "process", "redis", "smtp", "tcp",
+const CHECKS: [&str; 11] = [
+    "exec", "fastcgi", "http", "log", "mysql", "notify", "postgres", "process", "redis", "smtp", "tcp",
 ];
 
 const SIGNALS: [&str; 8] = ["HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2", "WINCH"];
@@ -64,30 +64,32 @@ fn check(probe: &Table<'_>, v: Value<'_>, uses: &mut Uses) -> Option<Check> {
         );
         return None;
     };
-    if kind.key == "notify" {
-        table.notes.add(
-            kind.key_at,
-            format!(
-                "the check `notify` is not run by this version, expected one of {}",
-                list(&CHECKS)
-            ),
-        );
-        return None;
-    }
     if !CHECKS.contains(&kind.key) {
         let message = format!("unknown check `{}`, expected one of {}", kind.key, list(&CHECKS));
         table.notes.unknown(kind.key_at, message, kind.key, CHECKS);
         return None;
     }
-    read_check(&table, kind, uses)
+    read_check(probe, &table, kind, uses)
 }
 
-fn read_check(table: &Table<'_>, kind: Value<'_>, uses: &mut Uses) -> Option<Check> {
+fn read_check(probe: &Table<'_>, table: &Table<'_>, kind: Value<'_>, uses: &mut Uses) -> Option<Check> {
     match kind.key {
         "process" => match kind.toml {
             DeValue::Boolean(true) => Some(Check::Process(true)),
             _ => table.wrong(kind, "`true`"),
         },
+        "notify" => {
+            if probe.name.ends_with("liveness]") {
+                let message =
+                    "`notify` is said once, so it is no check for `liveness`; expected one that can be asked again";
+                table.notes.add(kind.key_at, message);
+            }
+            uses.notify.get_or_insert(kind.key_at);
+            match kind.toml {
+                DeValue::Boolean(true) => Some(Check::Notify(true)),
+                _ => table.wrong(kind, "`true`"),
+            }
+        }
         "exec" => {
             let command = table.as_texts(kind);
             if command.is_empty() {

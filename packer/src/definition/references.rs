@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kojibox_packs::manifest::{Condition, ServiceKind};
+use kojibox_packs::{
+    Os, Target,
+    manifest::{Condition, ServiceKind},
+};
 
 use super::{
     Declared,
@@ -43,6 +46,21 @@ pub(super) fn check(declared: &Declared, notes: &Notes) {
     for migration in &declared.migrations {
         if known(notes, "service", &migration.service, &names.services) {
             check_uses(&migration.uses, &migration.service.value, declared, &names, notes);
+        }
+    }
+}
+
+/// Refuses the check `notify` where a service may run on a system that does not say who sent a datagram.
+pub(super) fn check_notify(declared: &Declared, targets: &[Target], notes: &Notes) {
+    for service in &declared.services {
+        let Some(at) = service.uses.notify else { continue };
+        let elsewhere = |t: &&Target| t.os() != Some(Os::Linux) && service.targets.includes(**t);
+        if let Some(target) = targets.iter().find(elsewhere) {
+            let message = format!(
+                "the check `notify` works on Linux only, and `{}` may run on `{target}`; expected another check, or `targets = [\"linux-*\"]` for the service",
+                service.id.value
+            );
+            notes.add(at, message);
         }
     }
 }

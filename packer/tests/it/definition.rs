@@ -289,6 +289,33 @@ fn every_example_of_the_docs_is_a_definition() {
 }
 
 #[test]
+fn notify_is_refused_where_nobody_can_tell_who_says_it() {
+    let stack = |targets: &str, service: &str, probe: &str| {
+        format!(
+            "[pack]\nname = \"x\"\nversion = \"1.0.0\"\n{targets}\n[[component]]\nid = \"x\"\nversion = \"1.0.0\"\nsource = {{ path = \"dir\" }}\n\
+             [[service]]\nid = \"x\"\ncomponent = \"x\"\ncommand = [\"{{component}}/x\"]\n{service}\n[service.{probe}]\ncheck = {{ notify = true }}\n"
+        )
+    };
+    let everywhere = mistakes(&stack(
+        "targets = [\"linux-x86_64\", \"macos-aarch64\"]",
+        "",
+        "readiness",
+    ));
+    assert!(
+        everywhere
+            .contains("stack.toml:15:11: the check `notify` works on Linux only, and `x` may run on `macos-aarch64`"),
+        "{everywhere}"
+    );
+    let portable = mistakes(&stack("", "", "startup"));
+    assert!(portable.contains("may run on `any`"), "{portable}");
+    let lively = mistakes(&stack("targets = [\"linux-x86_64\"]", "", "liveness"));
+    assert!(lively.contains("so it is no check for `liveness`"), "{lively}");
+
+    let both = "targets = [\"linux-x86_64\", \"macos-aarch64\"]";
+    load(&stack(both, "targets = [\"linux-*\"]", "readiness"));
+}
+
+#[test]
 fn every_definition_of_the_recipes_has_no_mistakes() {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packs/recipes");
     let files = walkdir::WalkDir::new(recipes)

@@ -179,6 +179,8 @@ pub enum Check {
     Exec(Vec<String>),
     /// A line of the log matches this regular expression.
     Log(String),
+    /// The service says `READY=1` through `NOTIFY_SOCKET` (always `true`); Linux only.
+    Notify(bool),
     /// `PostgreSQL` answers a startup packet on this port.
     Postgres(String),
     /// `MariaDB` or `MySQL` greets on this port.

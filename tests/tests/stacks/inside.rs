@@ -13,7 +13,7 @@ use kojibox_tests::{Done, Failure, Outcome, Run, Sandbox, Story, ensure, http, t
 use serde_json::Value;
 
 use crate::measure;
-use database::Database;
+pub(crate) use database::Database;
 
 pub(crate) fn tell(story: &Story<'_>, place: &Path) -> Outcome {
     let sandbox = Sandbox::lent(place);
@@ -35,7 +35,7 @@ pub(crate) fn tell(story: &Story<'_>, place: &Path) -> Outcome {
 }
 
 /// Only the loopback of this namespace is there, and this user is not root.
-fn expect_no_network(story: &Story<'_>) -> Outcome {
+pub(crate) fn expect_no_network(story: &Story<'_>) -> Outcome {
     story.chapter("A user who is not root, a machine without a network");
     let devices = fs::read_to_string("/proc/net/dev").map_err(Failure::doing("could not list network devices"))?;
     let names: Vec<&str> = devices
@@ -277,7 +277,7 @@ impl Machine<'_> {
     }
 }
 
-fn services(status: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn services(status: &Value) -> impl Iterator<Item = &Value> {
     status["services"].as_array().into_iter().flatten()
 }
 

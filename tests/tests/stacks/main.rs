@@ -7,14 +7,17 @@
 //! loopback: install, up, 10,000 rows, HTTP, update, a release that does not become ready, rollback, a moved root,
 //! verify, damage, uninstall. Ends with a table of sizes and times beside `tar | zstd`.
 //!
-//! *Limitations*: Linux with FUSE, run as root (it mounts); installs Debian's `fusefat`, `dosfstools`, `fuse` and
-//! `bubblewrap` when they are missing.
+//! Then a story of its own (`-- upgrade` runs it alone): Debian's PostgreSQL 15 with rows goes to 18, back, and forward again.
+//!
+//! *Limitations*: Linux with FUSE, run as root (it mounts); installs Debian's `fusefat`, `dosfstools`, `fuse`,
+//! `bubblewrap` and `postgresql-15` when they are missing.
 
 mod inside;
 mod measure;
 mod outside;
 mod readme;
 mod stick;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Only the database that goes from one format to another and back
+    Upgrade,
+    /// Its part without a network; started by the other one
+    InsideUpgrade {
+        /// The place that the other part made
+        place: std::path::PathBuf,
+    },
     /// The part without a network; started by the other one
     Inside {
         /// The place that the other part made
@@ -46,7 +56,11 @@ fn main() -> ExitCode {
     kojibox_console::finish(&ui, |ui| {
         let story = Story::new(ui);
         let told = match cli.part {
-            None => readme::tell(&story).and_then(|()| outside::tell(&story)),
+            None => readme::tell(&story)
+                .and_then(|()| outside::tell(&story))
+                .and_then(|()| upgrade::tell(&story)),
+            Some(Part::Upgrade) => upgrade::tell(&story),
+            Some(Part::InsideUpgrade { place }) => upgrade::inside(&story, &place),
             Some(Part::Inside { place }) => inside::tell(&story, &place),
         };
         told.map_err(|failure| Report::new(Exit::Unexpected, failure))?;

@@ -36,7 +36,7 @@ pub(crate) fn tell(story: &Story<'_>) -> Outcome {
             format!("`{}` can be written to", stick.path().display())
         })?;
     }
-    go_inside(&sandbox)?;
+    go_inside(&sandbox, "inside")?;
     sandbox.expect_no_survivors()?;
     story.end("");
     Ok(())
@@ -70,7 +70,7 @@ fn write_releases(sandbox: &Sandbox) -> Outcome {
 }
 
 /// Replaces every `from` in a file; there must be one.
-fn edit_file(path: &Path, from: &str, to: &str) -> Outcome {
+pub(crate) fn edit_file(path: &Path, from: &str, to: &str) -> Outcome {
     let doing = || Failure::doing(format!("could not edit `{}`", path.display()));
     let text = fs::read_to_string(path).map_err(doing())?;
     ensure(text.contains(from), || {
@@ -115,7 +115,7 @@ fn build(sandbox: &Sandbox, number: u8, target: &str) -> Run {
 }
 
 /// Runs this program again as `nobody`, in a network namespace of its own, where only its loopback is up.
-fn go_inside(sandbox: &Sandbox) -> Outcome {
+pub(crate) fn go_inside(sandbox: &Sandbox, part: &str) -> Outcome {
     let exe = env::current_exe().map_err(Failure::doing("could not find this program"))?;
     let inside = sandbox.copy(&exe, "stacks")?;
     let mut command = Command::new("bwrap");
@@ -139,7 +139,7 @@ fn go_inside(sandbox: &Sandbox) -> Outcome {
     ]);
     command
         .arg(inside)
-        .arg("inside")
+        .arg(part)
         .arg(sandbox.dir())
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin");

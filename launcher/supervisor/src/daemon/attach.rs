@@ -129,7 +129,7 @@ fn is_same(left: &Instance, answer: &Instance) -> bool {
 fn alive(instance: &Instance) -> Found {
     Found::Alive {
         pid: instance.process.as_ref().map(|p| p.pid),
-        ready: instance.memo.ready || instance.log_matched,
+        ready: instance.memo.ready || instance.log_matched || instance.notified,
         since: instance.started,
         restarts: instance.memo.restarts,
         stopping: instance.phase != Phase::Running,

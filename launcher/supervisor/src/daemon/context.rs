@@ -46,6 +46,11 @@ impl Context {
         platform::endpoint(&self.sockets, &format!("s-{service}"))
     }
 
+    /// Where a service says that it is ready.
+    pub(super) fn notify_socket(&self, service: &str) -> PathBuf {
+        platform::endpoint(&self.sockets, &format!("n-{service}"))
+    }
+
     /// Fills placeholders for a service whose data is in its final place.
     pub(super) fn filler<'a>(&'a self, definition: &'a Definition, ports: &'a BTreeMap<String, u16>) -> Filler<'a> {
         let service = definition.service.id.as_str();

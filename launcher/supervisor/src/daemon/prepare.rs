@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -108,6 +108,7 @@ impl Job<'_> {
         let mut spec = self.spec(Role::Service, &command, &filler)?;
         spec.ports.clone_from(&held.ports);
         spec.data = data.map(|_| self.marker());
+        spec.notify = self.notify_socket();
         Ok(Ready { spec, held })
     }
 
@@ -130,6 +131,15 @@ impl Job<'_> {
         let generation = self.context.stack.generation.id;
         let data = Data::plan(&base, self.definition.format(), generation, &self.definition.migrations)?;
         Ok(Some(data))
+    }
+
+    /// Where the service says that it is ready, if a check of it waits for that.
+    fn notify_socket(&self) -> Option<PathBuf> {
+        let service = &self.definition.service;
+        let mut checks = [&service.startup, &service.readiness].into_iter().flatten();
+        let asks = checks.any(|p| matches!(p.check, Check::Notify(_)));
+        // As short as the other endpoints: the path of a socket ends at 107 bytes.
+        asks.then(|| self.context.notify_socket(self.service))
     }
 
     /// Lets the shim write down how the service leaves its data.
@@ -213,6 +223,7 @@ impl Job<'_> {
             stop: if role == Role::Service { stop? } else { Vec::new() },
             ports: BTreeMap::new(),
             data: None,
+            notify: None,
             secrets: self.context.secrets.values().clone(),
             log_check: log_check.filter(|_| role == Role::Service),
         })

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kojibox_packs::manifest::{Check, Probe};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -196,7 +197,7 @@ impl Daemon {
                 };
                 self.feed(event);
                 if let Some((name, generation)) = born {
-                    self.answer_from_log(&name, generation);
+                    self.answer_pushed(&name, generation);
                 }
                 if let Some((name, generation)) = gone {
                     self.forget(&name, generation);
@@ -235,7 +236,7 @@ impl Daemon {
             events.push(Event::Gone(name.clone(), generation));
         }
         self.told.insert(name.clone(), new);
-        self.answer_from_log(&name, generation);
+        self.answer_pushed(&name, generation);
         for event in events {
             self.feed(event);
         }
@@ -244,29 +245,35 @@ impl Daemon {
         }
     }
 
-    /// A match in the log answers the checks that ask for one. It may come before the machine knows of the process, so
-    /// this is looked at again then.
-    fn answer_from_log(&mut self, name: &str, generation: u64) {
-        if !self
-            .told
+    /// What the shim has seen in the log or heard from the service answers the checks that wait for it. It may come before the
+    /// machine knows of the process, so this is looked at again then.
+    fn answer_pushed(&mut self, name: &str, generation: u64) {
+        let Some(told) = self.told.get(name).filter(|t| t.generation == generation) else {
+            return;
+        };
+        if self
+            .machine
+            .services()
             .get(name)
-            .is_some_and(|t| t.log_matched && t.generation == generation)
+            .is_none_or(|s| s.state != State::Starting)
         {
             return;
         }
-        let Some(service) = self.machine.services().get(name).filter(|s| s.state == State::Starting) else {
-            return;
+        let answer = |probe: &Option<Probe>| match probe.as_ref().map(|p| &p.check) {
+            Some(Check::Log(_)) if told.log_matched => Some(Ok(())),
+            Some(Check::Notify(_)) if told.notified => Some(Ok(())),
+            Some(Check::Notify(_)) => told.said.as_ref().map(|said| Err(format!("it says `{said}`"))),
+            _ => None,
         };
-        let checks = [
-            (Which::Startup, &service.rules.startup),
-            (Which::Readiness, &service.rules.readiness),
+        let service = &self.context.stack.services[name].service;
+        let answers = [
+            (Which::Startup, answer(&service.startup)),
+            (Which::Readiness, answer(&service.readiness)),
         ];
-        let asks = checks
-            .into_iter()
-            .filter(|(_, timing)| timing.as_ref().is_some_and(|t| t.pushed));
-        let asks: Vec<Which> = asks.map(|(which, _)| which).collect();
-        for which in asks {
-            self.feed(Event::Probed(name.to_owned(), generation, which, Ok(())));
+        for (which, answer) in answers {
+            if let Some(answer) = answer {
+                self.feed(Event::Probed(name.to_owned(), generation, which, answer));
+            }
         }
     }
 

@@ -58,7 +58,7 @@ pub struct Timing {
     pub success: u32,
     /// Failures in a row that count.
     pub failure: u32,
-    /// The answer comes by itself (a line of the log), once; nothing is polled.
+    /// The answer comes by itself (a line of the log, a word of the service), once; nothing is polled.
     pub pushed: bool,
 }
 
@@ -107,7 +107,7 @@ impl Timing {
             timeout: probe.timeout.map_or(timeout, manifest::Span::as_millis),
             success: probe.success_threshold.unwrap_or(1).max(1),
             failure: probe.failure_threshold.unwrap_or(3).max(1),
-            pushed: matches!(probe.check, Check::Log(_)),
+            pushed: matches!(probe.check, Check::Log(_) | Check::Notify(_)),
         })
     }
 }

@@ -311,6 +311,58 @@ pub(crate) fn sync_volume(dir: &File, _: &Path) -> io::Result<()> {
     rustix::fs::syncfs(dir).map_err(io::Error::from)
 }
 
+/// The socket through which a service says that it is ready.
+#[derive(Debug)]
+pub(crate) struct Notices(std::os::unix::net::UnixDatagram);
+
+impl Notices {
+    /// Listens at `path`, which is in a directory that only we may enter.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let socket = std::os::unix::net::UnixDatagram::bind(path)?;
+        rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+        Ok(Self(socket))
+    }
+
+    /// Waits for the next datagram; `None` when there is none for `patience`, when it does not fit into `buffer`, and when its
+    /// sender is not a process below `top`. The kernel says who the sender is.
+    pub(crate) fn next(&self, buffer: &mut [u8], top: u32, patience: Duration) -> io::Result<Option<usize>> {
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
+        self.0.set_read_timeout(Some(patience))?;
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [io::IoSliceMut::new(buffer)];
+        let heard = match recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(None),
+            other => other?,
+        };
+        let sender = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmCredentials(who) => Some(who.pid.as_raw_nonzero().get().cast_unsigned()),
+            _ => None,
+        });
+        let whole = !heard.flags.contains(ReturnFlags::TRUNC);
+        let own = sender.is_some_and(|pid| descends(pid, top));
+        Ok((whole && own).then_some(heard.bytes))
+    }
+}
+
+/// True if `pid` is below `top`. A process that has just ended still has its parent.
+fn descends(mut pid: u32, top: u32) -> bool {
+    // Deeper nests than this no service builds.
+    for _ in 0..256 {
+        let parent = stat(pid).and_then(|fields| fields.get(1)?.parse().ok());
+        match parent {
+            Some(parent) if parent == top => return true,
+            Some(parent) if parent > 1 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// User of the process at the other end.
 pub(crate) fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())

@@ -293,6 +293,26 @@ pub(crate) fn sync_volume(dir: &File, path: &Path) -> io::Result<()> {
     rustix::fs::fcntl_fullfsync(dir).map_err(io::Error::from)
 }
 
+/// The socket through which a service says that it is ready; this system does not say who sent a
+/// datagram, so anyone could say it.
+#[derive(Debug)]
+pub(crate) struct Notices(std::convert::Infallible);
+
+impl Notices {
+    /// Cannot listen here.
+    pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the check `notify` works on Linux only",
+        ))
+    }
+
+    /// Is never asked.
+    pub(crate) fn next(&self, _buffer: &mut [u8], _top: u32, _patience: Duration) -> io::Result<Option<usize>> {
+        match self.0 {}
+    }
+}
+
 /// User of the process at the other end.
 #[expect(unsafe_code, reason = "`getpeereid` has no safe wrapper")]
 pub(crate) fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {

@@ -19,11 +19,11 @@ mod windows_group;
 #[cfg(target_os = "linux")]
 use linux::sync_volume;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Keeper, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
+pub(crate) use linux::{Keeper, Notices, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
 #[cfg(target_os = "macos")]
 use macos::sync_volume;
 #[cfg(target_os = "macos")]
-pub(crate) use macos::{Keeper, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
+pub(crate) use macos::{Keeper, Notices, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
 #[cfg(unix)]
 pub(crate) use unix::{
     ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, connect, copy_link, detach, endpoint,
@@ -34,9 +34,10 @@ pub(crate) use unix::{
 pub use unix::{close_inherited, replace_process};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, clone_file, connect, copy_link,
-    detach, endpoint, free_space, inherit, is_gentle, is_private, make_private_dir, new_private_file, on_terminate,
-    program_name, reader, root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree, system_path,
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Notices, Stream, clone_file, connect,
+    copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, make_private_dir, new_private_file,
+    on_terminate, program_name, reader, root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree,
+    system_path,
 };
 #[cfg(windows)]
 pub use windows::{close_inherited, replace_process};

@@ -333,6 +333,25 @@ pub(crate) fn clone_file(_from: &Path, _to: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// The socket through which a service says that it is ready; there are no such sockets here.
+#[derive(Debug)]
+pub(crate) struct Notices(std::convert::Infallible);
+
+impl Notices {
+    /// Cannot listen here.
+    pub(crate) fn bind(_path: &Path) -> io::Result<Self> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the check `notify` works on Linux only",
+        ))
+    }
+
+    /// Is never asked.
+    pub(crate) fn next(&self, _buffer: &mut [u8], _top: u32, _patience: Duration) -> io::Result<Option<usize>> {
+        match self.0 {}
+    }
+}
+
 /// Copies a symbolic link as it is.
 pub(crate) fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
     let target = fs::read_link(from)?;

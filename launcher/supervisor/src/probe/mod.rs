@@ -29,8 +29,8 @@ use crate::{
 pub(crate) enum Probe {
     /// The process runs; it does if anyone asks.
     Process,
-    /// The answer comes from the log.
-    Log,
+    /// The answer comes by itself: a line of the log, or a word of the service.
+    Told,
     Port(u16, Speak),
     Http(http::Url),
     Exec(Vec<String>),
@@ -82,7 +82,7 @@ pub(crate) fn prepare(check: &Check, filler: &Filler<'_>) -> Result<Probe, Probe
     };
     Ok(match check {
         Check::Process(_) => Probe::Process,
-        Check::Log(_) => Probe::Log,
+        Check::Log(_) | Check::Notify(_) => Probe::Told,
         Check::Tcp(text) => Probe::Port(port(text)?, Speak::Nothing),
         Check::Postgres(text) => Probe::Port(port(text)?, Speak::Postgres),
         Check::Mysql(text) => Probe::Port(port(text)?, Speak::Mysql),
@@ -102,7 +102,7 @@ pub(crate) async fn check(probe: Probe, around: Surroundings) -> Result<(), Stri
     let patience = around.patience;
     let all = async {
         match probe {
-            Probe::Process | Probe::Log => Ok(()),
+            Probe::Process | Probe::Told => Ok(()),
             Probe::Exec(words) => exec(&words, &around).await,
             Probe::Port(port, speak) => {
                 let stream = connect(port).await?;

@@ -10,6 +10,7 @@ mod control;
 mod director;
 mod lines;
 mod mask;
+mod notices;
 mod pump;
 mod spec;
 mod store;
@@ -17,6 +18,7 @@ mod store;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -44,10 +46,10 @@ use crate::{
     clock::Clock,
     data::{End, Mark, Marker},
     diagnosis,
-    files::{FileError, failed},
+    files::{self, FileError, failed},
     instance::{ExitRecord, Identity, Instance, MARKER, Memo, Phase},
     machine::{Exit, Status},
-    platform::{self, Keeper},
+    platform::{self, Keeper, Notices},
     wire::{self, Lines, WireError},
 };
 
@@ -89,6 +91,8 @@ struct Shared {
     left_before: Option<Mark>,
     /// The main process did not end by its recipe.
     killed: AtomicBool,
+    /// Where the service says that it is ready.
+    notices: Option<Notices>,
 }
 
 impl Shared {
@@ -153,6 +157,8 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
     let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
+    let bind = |path: &PathBuf| Notices::bind(path).map_err(failed("listen at", path));
+    let notices = spec.notify.as_ref().map(bind).transpose()?;
     // From here on the data counts as in use: a mark that cannot be written keeps the program from being started.
     let left_before = spec.data.as_ref().map(Marker::begin).transpose()?.flatten();
     let shared = Arc::new(Shared {
@@ -162,6 +168,7 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
         control,
         left_before,
         killed: AtomicBool::new(false),
+        notices,
     });
     let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     let watcher = Arc::clone(&shared);
@@ -228,6 +235,8 @@ fn first_state(spec: &Spec, clock: Clock) -> io::Result<Instance> {
         exit: None,
         unkillable: Vec::new(),
         log_matched: false,
+        notified: false,
+        said: None,
     })
 }
 
@@ -237,6 +246,9 @@ fn start_main(shared: &Arc<Shared>, pump: &Arc<Pump>) -> io::Result<()> {
     let (out, for_out) = io::pipe()?;
     let (err, for_err) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(for_out).stderr(for_err);
+    if let Some(path) = &shared.spec.notify {
+        command.env("NOTIFY_SOCKET", path);
+    }
     let pid = shared.keeper.start(&mut command, first_signal(&shared.spec))?;
     // Our own copies of the writing ends, or the pipes would never end.
     drop(command);
@@ -287,6 +299,11 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
     let (on_control, on_director, on_signal) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let director_pump = Arc::clone(pump);
     drop(spawn("control", Box::new(move || control::serve(&on_control))));
+    if shared.notices.is_some() {
+        let (heard, pump) = (Arc::clone(shared), Arc::clone(pump));
+        let listen = move || heard.notices.iter().for_each(|n| notices::listen(&heard, &pump, n));
+        drop(spawn("notices", Box::new(listen)));
+    }
     let directing = spawn(
         "director",
         Box::new(move || director::run(&on_director, &director_pump)),
@@ -305,7 +322,7 @@ fn mark_data(shared: &Shared, exit: &Exit) {
         killed: shared.killed.load(Ordering::SeqCst),
         was_ready: {
             let state = shared.lock();
-            state.memo.ready || state.log_matched
+            state.memo.ready || state.log_matched || state.notified
         },
     };
     drop(marker.end(shared.left_before.as_ref(), end));
@@ -342,6 +359,9 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
     let mut state = shared.lock();
     (state.phase, state.exit) = (Phase::Gone, Some(exit));
     drop(spec.traces.remove_instance());
+    if let Some(path) = &spec.notify {
+        drop(files::remove_file(path));
+    }
     // Who hears the end may look at once whether anything is left.
     shared.control.close(&spec.endpoint);
     shared.control.publish(&state);

@@ -33,6 +33,9 @@ pub(crate) struct Spec {
     pub(crate) data: Option<Marker>,
     /// Secrets by name, to be masked.
     pub(crate) secrets: BTreeMap<String, String>,
+    /// Where the service says that it is ready, if it does.
+    #[serde(default)]
+    pub(crate) notify: Option<PathBuf>,
     /// Regular expression of the log check.
     pub(crate) log_check: Option<String>,
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::Write as _,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -13,12 +14,12 @@ use postgres::{Client, Config, NoTls};
 const ROWS: i64 = 10_000;
 
 /// A connection with a password, as any client of the stack has it.
-pub(super) struct Database {
+pub(crate) struct Database {
     client: Client,
 }
 
 impl Database {
-    pub(super) fn connect(port: u16, password: &str) -> Outcome<Self> {
+    pub(crate) fn connect(port: u16, password: &str) -> Outcome<Self> {
         let mut config = Config::new();
         config
             .host("127.0.0.1")
@@ -37,7 +38,7 @@ impl Database {
     }
 
     /// `select 1`.
-    pub(super) fn expect_one(&mut self) -> Outcome {
+    pub(crate) fn expect_one(&mut self) -> Outcome {
         let row = self
             .client
             .query_one("select 1", &[])
@@ -47,7 +48,7 @@ impl Database {
     }
 
     /// Name and version of the server.
-    pub(super) fn version(&mut self) -> Outcome<String> {
+    pub(crate) fn version(&mut self) -> Outcome<String> {
         let row = self
             .client
             .query_one("select version()", &[])
@@ -57,7 +58,7 @@ impl Database {
     }
 
     /// Makes the table and copies the rows into it.
-    pub(super) fn fill(&mut self) -> Outcome<Duration> {
+    pub(crate) fn fill(&mut self) -> Outcome<Duration> {
         let began = Instant::now();
         let mut lines = String::new();
         for id in 0..ROWS {
@@ -77,8 +78,35 @@ impl Database {
         Ok(began.elapsed())
     }
 
+    /// Makes a table whose ids come from a sequence, with three rows.
+    pub(crate) fn fill_notes(&mut self) -> Outcome {
+        let made = self
+            .client
+            .batch_execute("create table notes (id bigserial primary key, text text not null)");
+        made.map_err(Failure::doing("could not make a table"))?;
+        (0..3).try_for_each(|_| self.add_note())
+    }
+
+    /// Adds one row to it.
+    pub(crate) fn add_note(&mut self) -> Outcome {
+        let added = self
+            .client
+            .execute("insert into notes (text) values ('catatan ✓ ' || now())", &[]);
+        added.map(drop).map_err(Failure::doing("could not add a note"))
+    }
+
+    /// Its ids are these.
+    pub(crate) fn expect_notes(&mut self, ids: RangeInclusive<i64>) -> Outcome {
+        let rows = self.client.query("select id from notes order by id", &[]);
+        let rows = rows.map_err(Failure::doing("could not read the notes"))?;
+        let found: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        ensure(found.iter().copied().eq(ids.clone()), || {
+            format!("expected notes {ids:?}, got {found:?}")
+        })
+    }
+
     /// Every row is there with its text, and no other.
-    pub(super) fn expect_rows(&mut self) -> Outcome {
+    pub(crate) fn expect_rows(&mut self) -> Outcome {
         let rows = self.client.query("select id, text from kept order by id", &[]);
         let rows = rows.map_err(Failure::doing("could not read the rows"))?;
         let found: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
