@@ -75,9 +75,10 @@ fn stop_for(tx: &mut Tx<'_>, target: &Target<'_>, current: &GenerationRecord) ->
     match stop(tx, current) {
         Ok(()) => Ok(()),
         Err(GateError::Unclean { services, output }) => {
-            let moved = match target.moves_data {
-                true => format_changes(tx.root, current, target.record)?,
-                false => Vec::new(),
+            let moved = if target.moves_data {
+                format_changes(tx.root, current, target.record)?
+            } else {
+                Vec::new()
             };
             if services.iter().any(|s| moved.iter().any(|m| m.service == s.service)) {
                 let source = GateError::Unclean { services, output };

@@ -97,7 +97,8 @@ pub(crate) struct Data {
 impl Data {
     /// Looks at what is there and decides; changes nothing.
     pub(crate) fn plan(base: &Path, want: &str, generation: u64, migrations: &[Migration]) -> Result<Self, DataError> {
-        let reserved = want.ends_with(".json") || want.contains(UNFINISHED) || want.contains(".aside-");
+        let reserved =
+            ["active.json", "use.json"].contains(&want) || want.contains(UNFINISHED) || want.contains(".aside-");
         if reserved || !is_plain(want) {
             return Err(DataError::Name(want.to_owned()));
         }
@@ -118,15 +119,13 @@ impl Data {
             return Ok(if there { Work::Use } else { Work::Make });
         };
         if active.uses(&self.want) {
-            return match there {
-                // An empty directory instead of one that is missing would look like lost data, and hide it.
-                false => Err(DataError::Missing {
-                    format: self.want.clone(),
-                    dir: self.dir(),
-                }),
-                true if active.format == self.want => Ok(Work::Use),
-                true => Ok(Work::Return),
-            };
+            // An empty directory instead of one that is missing would look like lost data, and hide it.
+            if !there {
+                let (format, dir) = (self.want.clone(), self.dir());
+                return Err(DataError::Missing { format, dir });
+            }
+            let is_newest = active.format == self.want;
+            return Ok(if is_newest { Work::Use } else { Work::Return });
         }
         let own = |m: &Moving| m.to == self.want && m.generation == self.generation;
         let stale = active.promised(&self.base).iter().any(|(from, _)| *from == self.dir());

@@ -155,33 +155,8 @@ impl Place {
     /// Starts `generation`, which wants `want`: what the launcher does up to the moment at which the program would run.
     fn start(&self, want: &str, generation: u64, disk: &dyn Disk) -> Result<Work, DataError> {
         let data = self.plan(want, generation, &ways(false))?;
-        self.carry_out(&data, disk)?;
+        carry_out(&data, disk)?;
         Ok(data.work)
-    }
-
-    fn carry_out(&self, data: &Data, disk: &dyn Disk) -> Result<(), DataError> {
-        match &data.work {
-            Work::Use | Work::Adopt | Work::Return => {}
-            Work::Make => {
-                data.begin(NOW, disk)?;
-                fs::write(data.unfinished().join("rows"), "new\n").unwrap();
-            }
-            Work::Move { from, migration, .. } => {
-                data.begin(NOW, disk)?;
-                let from = if migration.in_place {
-                    data.unfinished()
-                } else {
-                    from.clone()
-                };
-                let rows = fs::read_to_string(from.join("rows")).unwrap();
-                fs::write(
-                    data.unfinished().join("rows"),
-                    format!("{rows}moved to {}\n", migration.to),
-                )
-                .unwrap();
-            }
-        }
-        data.finish(NOW, disk)
     }
 
     fn ok(&self, want: &str, generation: u64) -> Work {
@@ -209,6 +184,32 @@ impl Place {
         let rows = |e: &fs::DirEntry| fs::read_to_string(e.path().join("rows")).unwrap_or_default();
         dirs.map(|e| (e.file_name().into_string().unwrap(), rows(&e))).collect()
     }
+}
+
+/// What the launcher does with a plan up to the moment at which the program would run.
+fn carry_out(data: &Data, disk: &dyn Disk) -> Result<(), DataError> {
+    match &data.work {
+        Work::Use | Work::Adopt | Work::Return => {}
+        Work::Make => {
+            data.begin(NOW, disk)?;
+            fs::write(data.unfinished().join("rows"), "new\n").unwrap();
+        }
+        Work::Move { from, migration, .. } => {
+            data.begin(NOW, disk)?;
+            let from = if migration.in_place {
+                data.unfinished()
+            } else {
+                from.clone()
+            };
+            let rows = fs::read_to_string(from.join("rows")).unwrap();
+            fs::write(
+                data.unfinished().join("rows"),
+                format!("{rows}moved to {}\n", migration.to),
+            )
+            .unwrap();
+        }
+    }
+    data.finish(NOW, disk)
 }
 
 #[test]
@@ -353,7 +354,7 @@ fn what_is_published_is_durable_first() {
         place.ok("1", 1);
         let disk = Stopping::never();
         let data = place.plan("2", 2, &ways(in_place)).unwrap();
-        place.carry_out(&data, &disk).unwrap();
+        carry_out(&data, &disk).unwrap();
         let done = disk.done.borrow();
         let at = |what: &str| {
             done.iter()
@@ -430,7 +431,7 @@ const WALKS: &[Walk] = &[
 impl Walk {
     fn go(&self, place: &Place, disk: &dyn Disk) -> Result<(), DataError> {
         let data = place.plan(self.want, self.generation, &ways(self.in_place))?;
-        place.carry_out(&data, disk)
+        carry_out(&data, disk)
     }
 
     fn place(&self) -> Place {
@@ -442,7 +443,7 @@ impl Walk {
 
 /// Every directory that counts, by the rows in it: unfinished ones do not.
 fn finished(place: &Place) -> Vec<String> {
-    let dirs = place.picture().into_iter().filter(|(name, _)| !name.ends_with(".init"));
+    let dirs = place.picture().into_iter().filter(|(name, _)| !name.contains(".init"));
     let mut rows: Vec<String> = dirs.map(|(_, rows)| rows).collect();
     rows.sort();
     rows
@@ -490,7 +491,7 @@ fn an_end_before_any_mutation_is_carried_on_to_the_same_end() {
                 walk.go(&again, &Real::default()).unwrap();
                 assert_eq!(finished(&again), finished(&reference), "{} at {n}, {m}", walk.name);
                 assert_eq!(again.active().format, walk.want);
-                let litter = again.picture().into_keys().find(|d| d.ends_with(".init"));
+                let litter = again.picture().into_keys().find(|d| d.contains(".init"));
                 assert_eq!(litter, None, "{} at {n}, {m}", walk.name);
                 if over {
                     break;

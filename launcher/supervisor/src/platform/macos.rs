@@ -296,7 +296,7 @@ pub(crate) fn sync_volume(dir: &File, path: &Path) -> io::Result<()> {
 /// The socket through which a service says that it is ready; this system does not say who sent a
 /// datagram, so anyone could say it.
 #[derive(Debug)]
-pub(crate) struct Notices(std::convert::Infallible);
+pub(crate) enum Notices {}
 
 impl Notices {
     /// Cannot listen here.
@@ -309,7 +309,7 @@ impl Notices {
 
     /// Is never asked.
     pub(crate) fn next(&self, _buffer: &mut [u8], _top: u32, _patience: Duration) -> io::Result<Option<usize>> {
-        match self.0 {}
+        match *self {}
     }
 }
 

@@ -335,7 +335,7 @@ pub(crate) fn clone_file(_from: &Path, _to: &Path) -> io::Result<bool> {
 
 /// The socket through which a service says that it is ready; there are no such sockets here.
 #[derive(Debug)]
-pub(crate) struct Notices(std::convert::Infallible);
+pub(crate) enum Notices {}
 
 impl Notices {
     /// Cannot listen here.
@@ -348,7 +348,7 @@ impl Notices {
 
     /// Is never asked.
     pub(crate) fn next(&self, _buffer: &mut [u8], _top: u32, _patience: Duration) -> io::Result<Option<usize>> {
-        match self.0 {}
+        match *self {}
     }
 }
 

@@ -18,14 +18,12 @@ pub(super) fn listen(shared: &Arc<Shared>, pump: &Arc<Pump>, notices: &Notices) 
     let mut buffer = [0; notice::LONGEST + 1];
     let (mut open, mut told): (Option<String>, Option<Instant>) = (None, None);
     loop {
-        let heard = match notices.next(&mut buffer, std::process::id(), PAUSE) {
-            Ok(len) => len.and_then(|len| notice::parse(&buffer[..len])).unwrap_or_default(),
+        let Ok(len) = notices.next(&mut buffer, std::process::id(), PAUSE) else {
             // Out of memory, for example; it will pass.
-            Err(_) => {
-                std::thread::sleep(PAUSE);
-                continue;
-            }
+            std::thread::sleep(PAUSE);
+            continue;
         };
+        let heard = len.and_then(|len| notice::parse(&buffer[..len])).unwrap_or_default();
         if let Some(status) = heard.status {
             open = Some(String::from_utf8_lossy(&mask.apply(status.as_bytes())).into_owned());
         }
