@@ -13,7 +13,16 @@ fn with_stick() -> Bench {
 }
 
 fn stick(bench: &Bench, more: &[&str]) -> crate::bench::Ran {
-    let args = ["stick", "stick", "--depot", "depot", "--without-installer", "--json", "--part-size", "9M"];
+    let args = [
+        "stick",
+        "stick",
+        "--depot",
+        "depot",
+        "--without-installer",
+        "--json",
+        "--part-size",
+        "9M",
+    ];
     bench.run(&[&args, more].concat())
 }
 
@@ -29,9 +38,17 @@ fn a_stick_gets_parity_once_and_says_how_much() {
     let bench = Bench::new();
     bench.build("work/stack.toml", "depot", &[]).ends(0);
     let plain = stick(&bench, &["--plan"]).ends(0).json();
-    let planned = stick(&bench, &["--plan", "--parity", "6.25"]).ends(0).says("any 2 lost blocks of 32").json();
+    let planned = stick(&bench, &["--plan", "--parity", "6.25"])
+        .ends(0)
+        .says("any 2 lost blocks of 32")
+        .json();
     let size = planned["parity"]["size"].as_u64().unwrap();
-    let blobs: u64 = bench.files("depot/blobs").iter().filter(|(n, _)| n.contains(".tar.zst")).map(|(_, b)| b.len() as u64).sum();
+    let blobs: u64 = bench
+        .files("depot/blobs")
+        .iter()
+        .filter(|(n, _)| n.contains(".tar.zst"))
+        .map(|(_, b)| b.len() as u64)
+        .sum();
     assert!((blobs / 16..blobs / 14).contains(&size), "{size} of {blobs}");
     let more = planned["to_write"].as_u64().unwrap() - plain["to_write"].as_u64().unwrap();
     assert!((size..size + (64 << 10)).contains(&more), "{more}");
@@ -40,21 +57,45 @@ fn a_stick_gets_parity_once_and_says_how_much() {
     stick(&bench, &["--parity", "6.25"]).ends(0);
     let parity = bench.files("stick/parity");
     assert_eq!(parity.len(), 2, "{:?}", parity.keys());
-    assert_eq!(parity.iter().filter(|(n, _)| n.ends_with(".rs")).map(|(_, b)| b.len() as u64).sum::<u64>(), size);
+    assert_eq!(
+        parity
+            .iter()
+            .filter(|(n, _)| n.ends_with(".rs"))
+            .map(|(_, b)| b.len() as u64)
+            .sum::<u64>(),
+        size
+    );
     let list = bench.file("stick/parity", "", ".SHA256SUMS");
-    let checked = Command::new("sha256sum").arg("-c").arg(&list).current_dir(bench.path("stick")).output().unwrap();
+    let checked = Command::new("sha256sum")
+        .arg("-c")
+        .arg(&list)
+        .current_dir(bench.path("stick"))
+        .output()
+        .unwrap();
     assert!(checked.status.success(), "{checked:?}");
     let readme = fs::read_to_string(bench.path("stick/README.txt")).unwrap();
-    assert!(readme.contains("IF THIS MEDIUM IS FAILING") && readme.contains("any 2 blocks"), "{readme}");
+    assert!(
+        readme.contains("IF THIS MEDIUM IS FAILING") && readme.contains("any 2 blocks"),
+        "{readme}"
+    );
     bench.run(&["verify", "stick"]).ends(0);
 
     // The same again writes nothing anew; damaged parity, and another share, are made anew from the blob that is there.
-    let age = |bench: &Bench| fs::metadata(bench.file("stick/parity", "", ".rs")).unwrap().modified().unwrap();
+    let age = |bench: &Bench| {
+        fs::metadata(bench.file("stick/parity", "", ".rs"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
     let before = age(&bench);
     assert_eq!(stick(&bench, &["--parity", "6.25"]).ends(0).json()["kept"], 1);
     assert_eq!(age(&bench), before);
     flip(&bench.file("stick/parity", "", ".rs"));
-    bench.run(&["verify", "stick"]).ends(21).says("parity `").says("--parity");
+    bench
+        .run(&["verify", "stick"])
+        .ends(21)
+        .says("parity `")
+        .says("--parity");
     assert_eq!(stick(&bench, &["--parity", "6.25"]).ends(0).json()["kept"], 1);
     assert_eq!(bench.files("stick/parity"), parity);
     stick(&bench, &["--parity", "12.5"]).ends(0);
@@ -78,14 +119,24 @@ fn verify_names_every_damaged_block_and_says_whether_parity_repairs_them() {
     let second = bench.file("stick/blobs", ".tar.zst", ".002");
     spoil(&first, 100_000);
     let name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    let run = bench.run(&["verify", "stick"]).ends(21).says("parity repairs all of it").says("still works");
+    let run = bench
+        .run(&["verify", "stick"])
+        .ends(21)
+        .says("parity repairs all of it")
+        .says("still works");
     let run = run.says(&name(&first)).says(": block 0, ");
     assert!(!run.err.contains(&name(&second)), "{}", run.err);
     spoil(&second, 1_500_000);
-    let run = bench.run(&["verify", "stick"]).ends(21).says("parity repairs all of it");
+    let run = bench
+        .run(&["verify", "stick"])
+        .ends(21)
+        .says("parity repairs all of it");
     run.says(&name(&first)).says(&name(&second));
     spoil(&second, 5_000_000);
-    let run = bench.run(&["verify", "stick"]).ends(21).says("more is lost than parity repairs");
+    let run = bench
+        .run(&["verify", "stick"])
+        .ends(21)
+        .says("more is lost than parity repairs");
     let run = run.says("more than 2 of 32 blocks").says("sha256 is `");
     assert_eq!(run.err.matches(": block ").count(), 3, "{}", run.err);
     // Without parity frames are named, all of them.
