@@ -64,6 +64,10 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
         Cause::Read { source, .. } if missing(source).is_some() => {
             (Exit::MediumMissing, read_hint(Kind::MediumMissing))
         }
+        Cause::Read { source, .. } if matches!(**source, ReadError::Uncured { .. }) => (
+            kind(source.kind()),
+            "more is lost than parity repairs; copy the pack again, onto another medium",
+        ),
         Cause::Read { source, .. } => (kind(source.kind()), read_hint(source.kind())),
         Cause::Stop { .. } => (
             Exit::NotReady,

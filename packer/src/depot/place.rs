@@ -182,7 +182,9 @@ impl Claim {
             Err(_) => None,
         };
         if lock.is_some() {
-            folders.iter().for_each(|folder| sweep(folder));
+            for folder in &folders {
+                sweep(folder);
+            }
             sweep(&depot.join("parity"));
         }
         Ok(Self { _lock: lock })

@@ -194,8 +194,9 @@ mod tests {
                 let mut group = Group::new(&layout, 2);
                 let there = blocks.iter().enumerate().filter(|(n, _)| !lost.contains(n));
                 there.for_each(|(n, block)| group.feed(n, block));
-                rows.iter()
-                    .for_each(|row| group.difference(*row, &whole.parity()[*row]));
+                for row in &rows {
+                    group.difference(*row, &whole.parity()[*row]);
+                }
                 let solved = group.solve(&lost, &rows);
                 assert!(
                     solved.iter().zip(&lost).all(|(got, n)| *got == blocks[*n]),

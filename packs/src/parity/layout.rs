@@ -34,7 +34,7 @@ impl Layout {
         if !(1..=PARITY_MAX).contains(&parity) {
             return limit("number of parity blocks", parity.into());
         }
-        if !(BLOCK_UNIT..=BLOCK_MAX).contains(&block) || block % BLOCK_UNIT != 0 {
+        if !(BLOCK_UNIT..=BLOCK_MAX).contains(&block) || !block.is_multiple_of(BLOCK_UNIT) {
             return limit("block size", block);
         }
         if !(1..=limits::BLOB).contains(&size) {

@@ -72,7 +72,7 @@ pub enum ParityError {
 pub fn blocks_of_percent(thousandths: u64) -> Option<u32> {
     const STEP: u64 = 100_000 / DATA as u64;
     let m = u32::try_from(thousandths / STEP).ok()?;
-    (thousandths % STEP == 0 && (1..=PARITY_MAX).contains(&m)).then_some(m)
+    (thousandths.is_multiple_of(STEP) && (1..=PARITY_MAX).contains(&m)).then_some(m)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl<W: Write + Seek> ParityWriter<W> {
             .feed(usize::try_from(at).expect("a group has at most 64 blocks"), &self.block);
         self.block.clear();
         self.blocks += 1;
-        if self.blocks % u64::from(self.layout.data()) == 0 {
+        if self.blocks.is_multiple_of(self.layout.data().into()) {
             self.end_group()?;
         }
         Ok(())
@@ -78,7 +78,7 @@ impl<W: Write + Seek> ParityWriter<W> {
         if !self.block.is_empty() {
             self.end_block()?;
         }
-        if self.blocks % u64::from(self.layout.data()) != 0 {
+        if !self.blocks.is_multiple_of(self.layout.data().into()) {
             self.end_group()?;
         }
         if self.blocks != self.layout.blocks() {

@@ -8,7 +8,7 @@
 //! against its signed hash like everything else.
 //!
 //! Memory: [`ExtractOptions::queue_bytes`] (or one frame, compressed and raw, if that is more), at most 1 MiB plus one
-//! raw frame per worker beside it, and the index; while damage is repaired, 42 MiB more and one frame per worker. All threads have ended when a call returns.
+//! raw frame per worker beside it, and the index; while damage is repaired, 45 MiB more and one frame per worker. All threads have ended when a call returns.
 
 mod budget;
 mod commit;

@@ -3,7 +3,7 @@
 //! One range at a time: the blocks of its group are read once, those that are not what they were are solved, and the range is
 //! handed out only if the caller's signed hash fits. Nothing is ever written.
 //!
-//! Memory: the parity blocks of one group (which become the solved ones), two blocks beside them and 2 MiB of stripes, at most 42 MiB;
+//! Memory: the parity blocks of one group (which become the solved ones), two blocks beside them and 2 MiB of stripes, at most 45 MiB;
 //! 16 bytes per block of the blob; and the range itself.
 
 use std::{
@@ -142,7 +142,7 @@ impl<'a> Repair<'a> {
             let mut lost = Vec::new();
             for group in layout.group_of(blocks.start)..=layout.group_of(blocks.end - 1) {
                 let again = known && solved.as_ref().is_some_and(|s| s.group == group);
-                if !again || !self.from_solved(solved.as_ref(), &layout, &mut wanted) {
+                if !again || !self.take_solved(solved.as_ref(), &layout, &mut wanted) {
                     // The old one goes before memory for the next is taken.
                     *solved = None;
                     match self.solve(file, group, &mut wanted) {
@@ -172,7 +172,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Fills what `wanted` has of the solved group; false if the medium does not give the rest.
-    fn from_solved(&self, solved: Option<&Solved>, layout: &Layout, wanted: &mut Wanted) -> bool {
+    fn take_solved(&self, solved: Option<&Solved>, layout: &Layout, wanted: &mut Wanted) -> bool {
         let Some(solved) = solved else { return false };
         let mut reader = self.medium.reader();
         let mut bytes = Vec::new();

@@ -63,14 +63,16 @@ fn any_two_lost_blocks_of_a_group_come_back() {
         let layout = layout.unwrap().unwrap().0;
         let last = layout.blocks() - 1;
         for lost in [vec![0], vec![0, 1], vec![3, 17], vec![last], vec![last - 1, last]] {
-            lost.iter()
-                .for_each(|n| packed.spoil(layout.bytes_of(*n).start, layout.block()));
+            for n in &lost {
+                packed.spoil(layout.bytes_of(*n).start, layout.block());
+            }
             let before = fs::metadata(parity_file(&packed)).unwrap().modified().unwrap();
             let report = extract(&packed, &packed.source()).unwrap();
             assert_eq!(report.repaired, lost.len() as u64, "{lost:?}");
             assert_eq!(fs::metadata(parity_file(&packed)).unwrap().modified().unwrap(), before);
-            lost.iter()
-                .for_each(|n| packed.spoil(layout.bytes_of(*n).start, layout.block()));
+            for n in &lost {
+                packed.spoil(layout.bytes_of(*n).start, layout.block());
+            }
         }
         assert_eq!(extract(&packed, &packed.source()).unwrap().repaired, 0);
     }
@@ -80,7 +82,9 @@ fn any_two_lost_blocks_of_a_group_come_back() {
 fn one_lost_block_too_many_is_named_with_part_and_offset() {
     let packed = many();
     // Three of the first group; the first frame that they spoil is the first of the blob.
-    [1, 5, 30].into_iter().for_each(|n| packed.spoil(n * 4096, 1));
+    for n in [1, 5, 30] {
+        packed.spoil(n * 4096, 1);
+    }
     let outcome = extract(&packed, &packed.source());
     let text = outcome.as_ref().unwrap_err().to_string();
     assert_eq!(outcome.as_ref().unwrap_err().kind(), Kind::Damaged);
@@ -100,7 +104,9 @@ fn one_lost_block_too_many_is_named_with_part_and_offset() {
     // Two in each of many groups are no problem.
     let packed = many();
     let groups = Layout::new(32, 2, 4096, packed.component.blob.size).unwrap().groups();
-    (0..groups - 1).for_each(|g| packed.spoil((g * 32 + 30) * 4096 + 7, 2 * 4096 - 14));
+    for g in 0..groups - 1 {
+        packed.spoil((g * 32 + 30) * 4096 + 7, 2 * 4096 - 14);
+    }
     assert_eq!(extract(&packed, &packed.source()).unwrap().repaired, 2 * (groups - 1));
 }
 
@@ -406,10 +412,12 @@ fn random_damage_is_repaired_or_refused_and_never_handed_out() {
     };
     let (mut cured, mut refused) = (0, 0);
     for _ in 0..40 {
-        let bursts: Vec<(u64, u64)> = (0..1 + random() % 6)
+        let bursts: Vec<(u64, u64)> = (0..=random() % 6)
             .map(|_| (random() % size, 1 + random() % 9000))
             .collect();
-        bursts.iter().for_each(|(at, len)| packed.spoil(*at, *len));
+        for (at, len) in &bursts {
+            packed.spoil(*at, *len);
+        }
         match extract_from(&packed.source(), &packed.component, &packed.index(), 2) {
             Ok(seen) => {
                 assert!(seen.entries == Seen::expected(&tree()), "{bursts:?}");
@@ -420,7 +428,9 @@ fn random_damage_is_repaired_or_refused_and_never_handed_out() {
                 refused += 1;
             }
         }
-        bursts.iter().for_each(|(at, len)| packed.spoil(*at, *len));
+        for (at, len) in &bursts {
+            packed.spoil(*at, *len);
+        }
     }
     assert!(cured > 5 && refused > 5, "{cured} cured, {refused} refused");
 }

@@ -29,10 +29,13 @@ pub(crate) struct Sick {
     shared: Arc<Shared>,
 }
 
+/// Of a file: a place, what is wrong there, and how often it was met.
+type Place = (String, Range<u64>, Ill, u32);
+
 #[derive(Default)]
 struct Shared {
-    /// Per file: a place, what is wrong there, and how often it was met.
-    ills: Mutex<Vec<(String, Range<u64>, Ill, u32)>>,
+    /// All bad places.
+    ills: Mutex<Vec<Place>>,
     /// Bytes read per file.
     read: Mutex<BTreeMap<String, u64>>,
     /// No read gives more than this.

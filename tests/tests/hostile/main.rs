@@ -3,6 +3,7 @@
 mod forge;
 mod machine;
 mod malformed;
+mod media;
 mod sources;
 mod tampered;
 mod trust;

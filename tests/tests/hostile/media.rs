@@ -1,0 +1,554 @@
+//! Bad media: damage in every file, with parity and without, sticks that fail, lie or are two; and that a source is never written.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use kojibox_tests::{Failure, Outcome, Run, Sandbox, ensure, pack::Publisher, tree};
+
+use crate::forge::{noise, read, with_flipped, write};
+
+/// A publisher and a stick with the pack `tree` 1.0.0, whose blob has parts; `more` are further arguments of `stick`.
+struct Carried<'a> {
+    sandbox: &'a Sandbox,
+    publisher: Publisher<'a>,
+    stick: PathBuf,
+}
+
+impl<'a> Carried<'a> {
+    fn new(sandbox: &'a Sandbox, len: usize, more: &[&str]) -> Outcome<Self> {
+        let publisher = Publisher::new(sandbox, "publisher")?;
+        publisher.build_tree("1.0.0", &[("a.txt", b"first"), ("b/big.bin", &noise(len))])?;
+        let stick = sandbox.path("stick");
+        let run = sandbox.packer(["stick"]).args(more).arg(&stick).arg("--depot");
+        run.arg(publisher.depot())
+            .arg("--trust")
+            .arg(publisher.root_json())
+            .answer()?;
+        Ok(Self {
+            sandbox,
+            publisher,
+            stick,
+        })
+    }
+
+    fn install(&self, root: &Path) -> Run {
+        self.install_from(&[&self.stick], root)
+    }
+
+    fn install_from(&self, sources: &[&Path], root: &Path) -> Run {
+        let mut run = self.sandbox.installer(["install", "--yes", "--root"]).arg(root);
+        for source in sources {
+            run = run.arg("--source").arg(source);
+        }
+        run.arg("--trust").arg(self.publisher.root_json())
+    }
+
+    fn verify(&self) -> Run {
+        let run = self.sandbox.packer(["verify"]).arg(&self.stick);
+        run.arg("--trust").arg(self.publisher.root_json())
+    }
+
+    fn file(&self, folder: &str, start: &str, end: &str) -> Outcome<PathBuf> {
+        let names = self.sandbox.picture(&format!("stick/{folder}"))?;
+        let name = names.keys().find(|name| name.starts_with(start) && name.ends_with(end));
+        let name = name.ok_or_else(|| Failure::new(format!("no `{start}…{end}` among {:?}", names.keys())))?;
+        Ok(self.stick.join(folder).join(name))
+    }
+}
+
+/// Damages `len` bytes of a file.
+fn spoil(path: &Path, at: usize, len: usize) -> Outcome {
+    let mut bytes = read(path)?;
+    bytes[at..at + len].iter_mut().for_each(|byte| *byte ^= 0x55);
+    write(path, bytes)
+}
+
+fn receipt(root: &Path) -> Outcome<String> {
+    let dir = root.join("state/receipts");
+    let doing = || Failure::doing(format!("could not read `{}`", dir.display()));
+    let mut text = String::new();
+    for entry in fs::read_dir(&dir).map_err(doing())? {
+        text += &fs::read_to_string(entry.map_err(doing())?.path()).map_err(doing())?;
+    }
+    Ok(text)
+}
+
+#[test]
+fn a_failing_stick_with_parity_installs_says_so_and_leaves_a_verdict() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--parity", "6.25", "--part-size", "9000000"])?;
+    stick.verify().answer()?;
+    let (first, second) = (
+        stick.file("blobs", "tree-", ".001")?,
+        stick.file("blobs", "tree-", ".002")?,
+    );
+    spoil(&first, 1_000_000, 70_000)?;
+    let len = read(&second)?.len();
+    write(&second, &read(&second)?[..len - 5000])?;
+    let before = sandbox.picture("stick")?;
+    let root = sandbox.path("root");
+    let run = stick.install(&root).says("repaired 2 blocks of blob `tree-1.0.0-");
+    run.says("from parity; the medium is failing, copy it").answer()?;
+    tree::expect_same("the stick", &before, &sandbox.picture("stick")?)?;
+    sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
+    let kept = receipt(&root)?;
+    ensure(
+        kept.contains("\"medium\"") && kept.contains("repaired 2 blocks"),
+        || kept.clone(),
+    )?;
+    stick.verify().fails(21).says("parity repairs all of it").answer()?;
+    // One more is too much; the text names blob, part and offset, and nothing is installed.
+    spoil(&first, 4_000_000, 1)?;
+    let run = stick
+        .install(&sandbox.path("other"))
+        .fails(21)
+        .says("parity cannot repair it");
+    run.says("more than 2 of 32 blocks")
+        .says(".tar.zst.001` is damaged at byte ")
+        .says("  hint: ")
+        .answer()?;
+    crate::expect_nothing_installed(&sandbox.path("other"))
+}
+
+#[test]
+fn without_parity_damage_names_blob_part_offset_and_the_cure() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--part-size", "9000000"])?;
+    spoil(&stick.file("blobs", "tree-", ".002")?, 1_000_000, 1)?;
+    let run = stick.install(&sandbox.path("root")).fails(21);
+    let run = run
+        .says(".tar.zst.002` is damaged at byte ")
+        .says("(frame ")
+        .says("copy it again");
+    run.says("--parity 6.25").answer()?;
+    crate::expect_nothing_installed(&sandbox.path("root"))
+}
+
+/// What the installer does with a flipped bit in a file of a stick, by the file's name: codes, and whether the packer names it.
+fn expected(name: &str) -> (&'static [i32], bool) {
+    if name.ends_with(".kbx.json") || name.ends_with(".sshsig") {
+        (&[20], true)
+    } else if name.starts_with("trust/") {
+        // The trust root that a person named counts; one on the stick that does not follow from it is refused.
+        (&[0, 20, 24], true)
+    } else if name.starts_with("blobs/") {
+        (&[21], true)
+    } else if name.starts_with("packs/") || name.starts_with("parity/tree-1.0.0-any") {
+        // The SBOM, the statement and the list of sums are for people, and parity is of no use to a good blob: the installer opens none.
+        (&[0], true)
+    } else {
+        // README, installer and the list of parity sums are signed by nobody.
+        (&[0], false)
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    // No parity for the blob at first: damage must be refused, not repaired.
+    let stick = Carried::new(&sandbox, 300_000, &["--without-installer"])?;
+    stick.install(&sandbox.path("reference")).answer()?;
+    let reference = sandbox.picture("reference/components")?;
+    let lay = sandbox
+        .packer(["stick", "--parity", "3.125", "--without-installer"])
+        .arg(sandbox.path("with"));
+    let lay = lay.arg("--depot").arg(stick.publisher.depot()).arg("--trust");
+    lay.arg(stick.publisher.root_json()).answer()?;
+    sandbox.copy(&sandbox.path("with/parity"), "parity")?;
+    let files = sandbox.picture("with")?;
+    let names = files.iter().filter(|(_, what)| *what != "dir").map(|(name, _)| name);
+    let (mut tried, mut n) = (0, 0);
+    for name in names {
+        let from_parity = name.starts_with("parity/");
+        let place = if from_parity {
+            sandbox.path("with")
+        } else {
+            stick.stick.clone()
+        };
+        let path = place.join(name);
+        let (codes, told) = expected(name);
+        let len = read(&path)?.len();
+        for at in [0, len / 4, len / 2, len - 1] {
+            with_flipped(&path, at, || {
+                n += 1;
+                let root = sandbox.path(format!("root-{n}"));
+                let (code, done) = stick.install_from(&[&place], &root).any()?;
+                let text = format!("`{name}` byte {at}: exit {code}\n{}", done.stderr);
+                // An install does not read the seek table, which says nothing that the index does not; the packer does.
+                let codes = if name.ends_with(".tar.zst") && at == len - 1 {
+                    &[0]
+                } else {
+                    codes
+                };
+                ensure(codes.contains(&code), || text.clone())?;
+                if code == 0 {
+                    let got = sandbox.picture(&format!("root-{n}/components"))?;
+                    return tree::expect_same("what was installed", &reference, &got);
+                }
+                let house = ["error: ", "caused by: ", "  state: ", "  hint: "]
+                    .iter()
+                    .all(|part| done.stderr.contains(part));
+                ensure(house, || text)?;
+                crate::expect_nothing_installed(&root)
+            })?;
+        }
+        for at in [len / 2, len - 1].into_iter().filter(|_| told) {
+            with_flipped(&path, at, || {
+                let run = sandbox.packer(["verify"]).arg(&place).arg("--trust");
+                let (code, done) = run.arg(stick.publisher.root_json()).any()?;
+                ensure(matches!(code, 20..=24), || {
+                    format!("`{name}`: verify ends with {code}\n{}", done.stderr)
+                })
+            })?;
+        }
+        tried += 1;
+    }
+    ensure(tried >= 11, || format!("only {tried} files were tried"))
+}
+
+#[test]
+fn litter_of_operating_systems_is_ignored() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 100_000, &["--parity", "6.25"])?;
+    let manifest = stick.file("packs", "tree-", ".kbx.json")?;
+    let manifest = manifest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for folder in ["", "packs/", "blobs/", "trust/", "parity/"] {
+        for litter in [
+            ".DS_Store",
+            "Thumbs.db",
+            "desktop.ini",
+            "._tree",
+            "FOUND.000",
+            "IndexerVolumeGuid",
+        ] {
+            sandbox.write(&format!("stick/{folder}{litter}"), "litter")?;
+        }
+    }
+    for litter in [
+        ".Trashes/501/x.kbx.json",
+        ".Spotlight-V100/store.db",
+        "System Volume Information/WPSettings.dat",
+        "FOUND.001/FILE0000.CHK",
+    ] {
+        sandbox.write(&format!("stick/{litter}"), "litter")?;
+    }
+    // A copy that macOS and a copy that Windows made of a manifest, in their own names.
+    for name in [
+        format!("._{manifest}"),
+        manifest.to_uppercase(),
+        manifest.replace(".kbx", " (1).kbx"),
+    ] {
+        sandbox.write(&format!("stick/packs/{name}"), "litter")?;
+    }
+    let before = sandbox.picture("stick")?;
+    stick.install(&sandbox.path("root")).silent_about("litter").answer()?;
+    stick.verify().silent_about("Thumbs").answer()?;
+    tree::expect_same("the stick", &before, &sandbox.picture("stick")?)
+}
+
+#[test]
+fn parts_on_two_sticks_are_one_pack_and_the_missing_one_is_named() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--part-size", "9000000"])?;
+    let part = stick.file("blobs", "tree-", ".002")?;
+    let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The other stick has nothing but the part.
+    for folder in ["packs", "blobs"] {
+        sandbox.write(&format!("second/{folder}/.made"), "")?;
+    }
+    fs::rename(&part, sandbox.path(format!("second/blobs/{name}"))).map_err(Failure::doing("could not move a part"))?;
+    let root = sandbox.path("root");
+    stick.install(&root).fails(33).says(&name).says("--source").answer()?;
+    crate::expect_nothing_installed(&root)?;
+    for (n, order) in [[0, 1], [1, 0]].into_iter().enumerate() {
+        let both = [stick.stick.as_path(), &sandbox.path("second")];
+        let root = sandbox.path(format!("both-{n}"));
+        stick.install_from(&[both[order[0]], both[order[1]]], &root).answer()?;
+        sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
+    }
+    // The same root goes on with what was verified before.
+    stick
+        .install_from(&[&stick.stick, &sandbox.path("second")], &root)
+        .answer()
+        .map(drop)
+}
+
+/// Runs the installer under strace with `inject`, on system calls that touch `path` only.
+#[cfg(target_os = "linux")]
+fn traced(stick: &Carried<'_>, root: &Path, words: &[&str], path: Option<&Path>) -> Run {
+    let sandbox = stick.sandbox;
+    let mut run = sandbox
+        .run("/usr/bin/strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(sandbox.path("trace"));
+    run = run.args(words);
+    if let Some(path) = path {
+        run = run.arg("-P").arg(path);
+    }
+    let run = run
+        .arg(sandbox.bin("kojibox-installer"))
+        .args(["install", "--yes", "--root"])
+        .arg(root);
+    run.arg("--source")
+        .arg(&stick.stick)
+        .arg("--trust")
+        .arg(stick.publisher.root_json())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_below_the_source_is_opened_for_writing() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 3_000_000, &["--parity", "6.25"])?;
+    spoil(&stick.file("blobs", "tree-", ".tar.zst")?, 500_000, 10)?;
+    let before = sandbox.picture("stick")?;
+    // Nobody but root could write here, and the programs do not run as root.
+    sandbox.run("/bin/chmod").args(["-R", "a-w"]).arg(&stick.stick).go()?;
+    let calls = "trace=open,openat,openat2,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
+                 truncate,ftruncate,chmod,fchmodat,chown,fchownat,utimensat,mknod,mknodat,setxattr,write,pwrite64,writev,pwritev,fallocate";
+    traced(&stick, &sandbox.path("root"), &["-y", "-e", calls], None)
+        .says("repaired one block")
+        .answer()?;
+    sandbox.run("/bin/chmod").args(["-R", "u+w"]).arg(&stick.stick).go()?;
+    let trace = String::from_utf8_lossy(&read(&sandbox.path("trace"))?).into_owned();
+    let below = stick.stick.to_string_lossy().into_owned();
+    // strace writes bytes beyond ASCII in octal.
+    let escaped: String = below
+        .bytes()
+        .map(|b| {
+            if b.is_ascii() {
+                char::from(b).to_string()
+            } else {
+                format!("\\{b:o}")
+            }
+        })
+        .collect();
+    let touching: Vec<&str> = trace
+        .lines()
+        .filter(|line| line.contains(&escaped) || line.contains(&below))
+        .collect();
+    ensure(touching.len() > 5, || {
+        format!("the trace shows too little of `{below}`: {} lines", touching.len())
+    })?;
+    let only_read = |line: &&str| {
+        line.contains("open") && line.contains("O_RDONLY") && !line.contains("O_CREAT") && !line.contains("O_TRUNC")
+    };
+    let wrong: Vec<&&str> = touching.iter().filter(|line| !only_read(line)).collect();
+    ensure(wrong.is_empty(), || format!("more than reading: {wrong:?}"))?;
+    tree::expect_same("the stick", &before, &sandbox.picture("stick")?)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stick_that_answers_otherwise_at_the_second_read_is_harmless() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 12_000_000, &["--without-installer"])?;
+    let manifest = stick.file("packs", "tree-", ".kbx.json")?;
+    let index = stick.file("blobs", "tree-", ".idx.zst")?;
+    let blob = stick.file("blobs", "tree-", ".tar.zst")?;
+    // From the second read on every file answers with other bytes: whoever reads twice and checks once is deceived.
+    for (n, path) in [&manifest, &index, &blob].into_iter().enumerate() {
+        let root = sandbox.path(format!("lied-{n}"));
+        let inject = [
+            "-e",
+            "trace=read",
+            "-e",
+            "inject=read:poke_exit=@arg2=00ff00ff00ff00ff:when=2+",
+        ];
+        let (code, done) = traced(&stick, &root, &inject, Some(path)).any()?;
+        ensure(code == 21 || n < 2 && matches!(code, 0 | 20), || {
+            format!("{}: exit {code}\n{}", path.display(), done.stderr)
+        })?;
+        if code == 0 {
+            sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
+        } else {
+            crate::expect_nothing_installed(&root)?;
+        }
+    }
+    // The blob has more than one read, so there the lie was met; the honest stick then goes on with what was verified.
+    stick.install(&sandbox.path("lied-2")).answer().map(drop)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn failing_reads_are_tried_again_then_repaired_then_told() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 12_000_000, &["--without-installer"])?;
+    let blob = stick.file("blobs", "tree-", ".tar.zst")?;
+    let fails = |when: &str| format!("inject=read:error=EIO:when={when}");
+    let run = |root: &str, when: &str| {
+        traced(
+            &stick,
+            &sandbox.path(root),
+            &["-e", "trace=read", "-e", &fails(when)],
+            Some(&blob),
+        )
+    };
+    // A loose contact: two reads fail, the third is good.
+    run("loose", "2..3").answer()?;
+    sandbox
+        .installer(["verify", "--root"])
+        .arg(sandbox.path("loose"))
+        .answer()?;
+    // A dead stick ends in time, and says where.
+    let dead = run("dead", "2+")
+        .fails(32)
+        .says("could not read")
+        .says("at byte ")
+        .says("  hint: ");
+    let dead = dead.within(std::time::Duration::from_mins(1)).answer()?;
+    ensure(dead.took.as_secs() < 40, || format!("it took {:?}", dead.took))?;
+    crate::expect_nothing_installed(&sandbox.path("dead"))?;
+    // Ctrl-C ends the wait.
+    let (code, done) = run("cancelled", "1+")
+        .signal_after(std::time::Duration::from_millis(700), "INT")
+        .any()?;
+    ensure(matches!(code, 3 | 32 | 130), || format!("exit {code}\n{}", done.stderr))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_fat32_stick_installs_and_stays_byte_for_byte() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--parity", "6.25", "--part-size", "9000000"])?;
+    let image = sandbox.path("stick.img");
+    let file = fs::File::create(&image).map_err(Failure::doing("could not make an image"))?;
+    file.set_len(96 << 20)
+        .map_err(Failure::doing("could not size an image"))?;
+    drop(file);
+    tool("mkfs.vfat", &[Path::new("-F"), Path::new("32"), &image])?;
+    let mount = sandbox.path("mnt");
+    fs::create_dir(&mount).map_err(Failure::doing("could not make a mount point"))?;
+    {
+        let _mounted = Mounted::new(&image, &mount, "rw+")?;
+        tool("cp", &[Path::new("-r"), &stick.stick.join("."), &mount])?;
+    }
+    let before = kojibox_signing::Digest::of(&read(&image)?);
+    {
+        let _mounted = Mounted::new(&image, &mount, "ro")?;
+        let root = sandbox.path("root");
+        stick.install_from(&[&mount], &root).answer()?;
+        sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
+        let run = sandbox.packer(["verify"]).arg(&mount).arg("--trust");
+        run.arg(stick.publisher.root_json()).answer()?;
+    }
+    let after = kojibox_signing::Digest::of(&read(&image)?);
+    ensure(before == after, || "the image was written to".into())
+}
+
+/// A FAT image that is mounted through FUSE.
+#[cfg(target_os = "linux")]
+struct Mounted<'a>(&'a Path);
+
+#[cfg(target_os = "linux")]
+impl<'a> Mounted<'a> {
+    fn new(image: &Path, at: &'a Path, mode: &str) -> Outcome<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        // The programs run as somebody else when the tests run as root.
+        let root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+        let options = if root {
+            format!("{mode},allow_other")
+        } else {
+            mode.to_owned()
+        };
+        tool("fusefat", &[Path::new("-o"), Path::new(&options), image, at])?;
+        Ok(Self(at))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // FUSE writes what is left when it is unmounted, and is gone a moment later.
+        drop(tool("fusermount", &[Path::new("-u"), self.0]));
+        let place = self.0.to_string_lossy().into_owned();
+        for _ in 0..200 {
+            let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+            let mut lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+            if !lines.any(|line| line.starts_with(b"fusefat") && String::from_utf8_lossy(&line).contains(&place)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+/// Runs a program of the system to its end.
+#[cfg(target_os = "linux")]
+fn tool(program: &str, args: &[&Path]) -> Outcome {
+    let mut command = std::process::Command::new(program);
+    command
+        .args(args)
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = command
+        .output()
+        .map_err(Failure::doing(format!("could not run `{program}`")))?;
+    ensure(output.status.success(), || {
+        format!(
+            "`{program} {args:?}` ended with {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+/// Answers a program on a terminal of its own: for each pair of arguments, waits for a text and types a line.
+#[cfg(unix)]
+const TERMINAL: &str = r#"
+import os, pty, sys
+split = sys.argv.index("--")
+dialogue, command = sys.argv[1:split], sys.argv[split + 1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+seen = b""
+def more():
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+for text, answer in zip(dialogue[::2], dialogue[1::2]):
+    while text.encode() not in seen:
+        data = more()
+        if not data:
+            sys.exit("no %r in %s" % (text, seen.decode(errors="replace")))
+        seen += data
+    seen = seen.split(text.encode(), 1)[1]
+    os.write(fd, answer.encode())
+while more():
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_the_missing_part_is_asked_for_and_found_where_the_other_stick_is() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--part-size", "9000000"])?;
+    let part = stick.file("blobs", "tree-", ".002")?;
+    let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for folder in ["packs", "blobs"] {
+        sandbox.write(&format!("second/{folder}/.made"), "")?;
+    }
+    fs::rename(&part, sandbox.path(format!("second/blobs/{name}"))).map_err(Failure::doing("could not move a part"))?;
+    let (root, second) = (sandbox.path("root"), sandbox.path("second"));
+    let answers = ["Go ahead?", "y", &name, &format!("{}\r", second.display())];
+    let run = sandbox
+        .run("/usr/bin/env")
+        .args(["python3", "-c", TERMINAL])
+        .args(answers)
+        .arg("--");
+    let run = run
+        .arg(sandbox.bin("kojibox-installer"))
+        .args(["install", "--root"])
+        .arg(&root);
+    let run = run
+        .arg("--source")
+        .arg(&stick.stick)
+        .arg("--trust")
+        .arg(stick.publisher.root_json());
+    run.env("TERM", "xterm").answer()?;
+    sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
+}
