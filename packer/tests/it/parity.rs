@@ -33,8 +33,15 @@ fn spoil(path: &std::path::Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Bytes of the files of a folder whose names hold `part`.
+fn bytes_of(bench: &Bench, folder: &str, part: &str) -> u64 {
+    let files = bench.files(folder);
+    let fitting = files.iter().filter(|(name, _)| name.contains(part));
+    fitting.map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
 #[test]
-fn a_stick_gets_parity_once_and_says_how_much() {
+fn a_plan_says_how_much_parity_takes() {
     let bench = Bench::new();
     bench.build("work/stack.toml", "depot", &[]).ends(0);
     let plain = stick(&bench, &["--plan"]).ends(0).json();
@@ -43,28 +50,23 @@ fn a_stick_gets_parity_once_and_says_how_much() {
         .says("any 2 lost blocks of 32")
         .json();
     let size = planned["parity"]["size"].as_u64().unwrap();
-    let blobs: u64 = bench
-        .files("depot/blobs")
-        .iter()
-        .filter(|(n, _)| n.contains(".tar.zst"))
-        .map(|(_, b)| b.len() as u64)
-        .sum();
+    let blobs = bytes_of(&bench, "depot/blobs", ".tar.zst");
     assert!((blobs / 16..blobs / 14).contains(&size), "{size} of {blobs}");
     let more = planned["to_write"].as_u64().unwrap() - plain["to_write"].as_u64().unwrap();
     assert!((size..size + (64 << 10)).contains(&more), "{more}");
     assert!(!bench.path("stick").exists(), "a plan writes nothing");
+    stick(&bench, &["--parity", "6.25"]).ends(0);
+    assert_eq!(bytes_of(&bench, "stick/parity", ".rs"), size);
+}
 
+#[test]
+fn a_stick_gets_parity_once() {
+    let bench = Bench::new();
+    bench.build("work/stack.toml", "depot", &[]).ends(0);
     stick(&bench, &["--parity", "6.25"]).ends(0);
     let parity = bench.files("stick/parity");
     assert_eq!(parity.len(), 2, "{:?}", parity.keys());
-    assert_eq!(
-        parity
-            .iter()
-            .filter(|(n, _)| n.ends_with(".rs"))
-            .map(|(_, b)| b.len() as u64)
-            .sum::<u64>(),
-        size
-    );
+    let size = bytes_of(&bench, "stick/parity", ".rs");
     let list = bench.file("stick/parity", "", ".SHA256SUMS");
     let checked = Command::new("sha256sum")
         .arg("-c")

@@ -15,12 +15,13 @@ pub(crate) fn tell(story: &Story<'_>) -> Outcome {
     for line in lines {
         let run = sandbox.run("bash").args(["-c", &here(&sandbox, line)]);
         // The builder's commands ask the registries, with the mirrors and proxies of the person who runs this.
-        let run = match line.starts_with("kojibox-packer") {
-            true => env::vars_os().fold(run, |run, (name, value)| match name.to_str() {
+        let run = if line.starts_with("kojibox-packer") {
+            env::vars_os().fold(run, |run, (name, value)| match name.to_str() {
                 Some(name) if !OURS.contains(&name) => run.env(name, value),
                 _ => run,
-            }),
-            false => run,
+            })
+        } else {
+            run
         };
         let run = run.env("PATH", path(&sandbox.dir().join("bin")));
         story.run(sandbox.dir(), run.warns().within(Duration::from_mins(5)))?;

@@ -66,17 +66,20 @@ fn launchers(args: &Args, packs: &[ResolvedPack]) -> Outcome<Vec<Option<PathBuf>
         Some(dir) => dir.clone(),
         None => own_folder()?,
     });
-    let find = |pack: &ResolvedPack| match args.without_launcher || pack.services.is_empty() {
-        true => Ok(None),
-        false => tools.find(Program::Launcher, pack.target).map(Some),
+    let find = |pack: &ResolvedPack| {
+        if args.without_launcher || pack.services.is_empty() {
+            return Ok(None);
+        }
+        tools.find(Program::Launcher, pack.target).map(Some)
     };
     let found = packs.iter().map(find).collect::<Result<_, _>>();
     found.map_err(|error| {
         let possible = packs.iter().filter(|pack| find(pack).is_ok());
-        let fewer: String = possible.map(|pack| format!(" --target {}", pack.target)).collect();
-        let fewer = match fewer.as_str() {
-            "" => String::new(),
-            some => format!("build without it: `{}`, ", some.trim_start()),
+        let targets: Vec<_> = possible.map(|pack| format!("--target {}", pack.target)).collect();
+        let fewer = if targets.is_empty() {
+            String::new()
+        } else {
+            format!("build without it: `{}`, ", targets.join(" "))
         };
         let hint = format!("{fewer}name a folder that has it with `--tools DIR`, or pass `--without-launcher`");
         Report::new(Exit::Usage, error).hint(hint)
