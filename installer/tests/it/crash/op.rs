@@ -15,7 +15,7 @@ use kojibox_installer::{
     },
 };
 use kojibox_packs::source::BlobSource;
-use kojibox_state::{InstallRoot, LockedRoot, layout::place};
+use kojibox_state::{InstallRoot, LockedRoot, layout::place, records::LAUNCHER};
 use tempfile::TempDir;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// Packs of releases 1 to 3, and how many workers read them.
 pub(super) struct Kit {
-    stick: Stick,
+    _stick: Stick,
     packs: Vec<PlannedPack>,
     threads: usize,
 }
@@ -170,7 +170,8 @@ impl Op {
                     remove_extra: true,
                     dry_run: false,
                 };
-                let done = repair(&mut locked, &[kit.stick.source()], &options, &env)?;
+                let source = kit.packs[1].source.clone().expect("packs of the matrix have a source");
+                let done = repair(&mut locked, &[source], &options, &env)?;
                 assert!(done.lacking.is_empty() && done.left.is_empty(), "{done:?}");
                 Ok(())
             }
@@ -230,20 +231,18 @@ impl Op {
 fn damage(root: &Path) {
     let opened = InstallRoot::open(root).unwrap();
     let record = opened.current().unwrap().unwrap();
-    let dir = |id: &str| {
-        let component = record.components.iter().find(|c| c.id == id).unwrap();
-        place::component(&component.dir).below(root)
-    };
-    let app = dir("app");
+    let known = |id: &str| id == "app" || id == LAUNCHER;
+    let app = record.components.iter().find(|c| c.id == "app").unwrap();
+    let other = record.components.iter().find(|c| !known(&c.id)).unwrap();
+    let [app, whole] = [app, other].map(|c| place::component(&c.dir).below(root));
     fs::remove_file(app.join("lib/changes.bin")).unwrap();
     fs::write(app.join("lib/changes.bin"), "changed").unwrap();
     fs::remove_file(app.join("only-in-2.txt")).unwrap();
     fs::create_dir(app.join("only-in-2.txt")).unwrap();
     fs::remove_dir(app.join("var")).unwrap();
     fs::write(app.join("extra"), "a person's").unwrap();
-    fs::remove_dir_all(dir("web")).unwrap();
-    let index = record.components.iter().find(|c| c.id == "web").unwrap();
-    fs::remove_file(opened.layout().component_index("web", &index.tree_sha256)).unwrap();
+    fs::remove_dir_all(whole).unwrap();
+    fs::remove_file(opened.layout().component_index(&other.id, &other.tree_sha256)).unwrap();
 }
 
 /// A repair has damaged nothing, and has not lost what is a person's.
