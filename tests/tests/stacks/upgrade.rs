@@ -17,15 +17,12 @@ use crate::{
     stick,
 };
 
-/// Where Debian's package has PostgreSQL 15.
-const DEBIAN: [&str; 2] = ["/usr/lib/postgresql/15", "/usr/share/postgresql/15"];
 /// The part without a network takes a minute; what takes five hangs.
 const LIMIT: Duration = Duration::from_mins(5);
 
 /// Builds the releases and starts the inside.
 pub(crate) fn tell(story: &Story<'_>) -> Outcome {
     stick::need_tools(story)?;
-    need_postgres(story)?;
     let sandbox = Sandbox::with(&Programs::locate()?, Network::Host)?;
     story.chapter("PostgreSQL 15 and 18 as releases of one stack");
     write_releases(&sandbox)?;
@@ -42,18 +39,6 @@ pub(crate) fn tell(story: &Story<'_>) -> Outcome {
     Ok(())
 }
 
-/// Installs Debian's package where it is missing.
-fn need_postgres(story: &Story<'_>) -> Outcome {
-    if DEBIAN.iter().all(|dir| Path::new(dir).is_dir()) {
-        return Ok(());
-    }
-    story.timed("apt-get install", || {
-        stick::command("apt-get", &["update", "-qq"].map(Path::new))?;
-        let words = ["install", "-qq", "-y", "--no-install-recommends", "postgresql-15"];
-        stick::command("apt-get", &words.map(Path::new))
-    })
-}
-
 fn write_releases(sandbox: &Sandbox) -> Outcome {
     let recipes = workspace().join("tests/tests/stacks/ledger");
     for place in ["", "broken/"] {
@@ -61,9 +46,6 @@ fn write_releases(sandbox: &Sandbox) -> Outcome {
         sandbox.copy(&recipes.join("stack-18.toml"), &format!("{place}stack-18.toml"))?;
     }
     sandbox.copy(&recipes.join("stack-15.toml"), "stack-15.toml")?;
-    for dir in DEBIAN {
-        sandbox.copy(Path::new(dir), &format!("postgres-15{dir}"))?;
-    }
     edit_file(&sandbox.path("broken/stack-18.toml"), "2.0.0", "1.9.0")?;
     // The data moves, and then the server refuses its command line.
     edit_file(
