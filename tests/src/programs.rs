@@ -73,7 +73,8 @@ impl Programs {
         Self { dir }
     }
 
-    fn at(dir: PathBuf) -> Outcome<Self> {
+    /// Takes the programs in `dir`; all must be there.
+    pub(crate) fn at(dir: PathBuf) -> Outcome<Self> {
         let programs = Self { dir };
         for name in [
             "kojibox-packer",

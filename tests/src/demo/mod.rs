@@ -84,14 +84,16 @@ fn tell(cli: &Cli, story: &Story<'_>) -> Outcome {
 /// Brings the release programs up to date, one status line each.
 fn build(story: &Story<'_>) -> Outcome<Programs> {
     story.chapter("Build the programs");
-    if std::env::var_os("KOJIBOX_BIN_DIR").is_none() {
-        let programs = Programs::of_this_build()?;
-        let release = !cfg!(debug_assertions);
-        for package in crate::programs::PACKAGES {
-            story.timed(&format!("cargo build --package {package}"), || {
-                programs.build(&[package], release)
-            })?;
-        }
+    if std::env::var_os("KOJIBOX_BIN_DIR").is_some() {
+        return Programs::locate();
     }
-    Programs::locate()
+    let programs = Programs::of_this_build()?;
+    let release = !cfg!(debug_assertions);
+    for package in crate::programs::PACKAGES {
+        story.timed(&format!("cargo build --package {package}"), || {
+            programs.build(&[package], release)
+        })?;
+    }
+    // Not `locate`: building the whole workspace after its packages would compile most of them again, with other features.
+    Programs::at(programs.dir().to_owned())
 }

@@ -34,7 +34,11 @@ impl Kit {
     /// Builds the packs of releases 1 to 3 on `stick`.
     pub(super) fn new(stick: Stick, trees: impl Fn(u8) -> Vec<Tree>, threads: usize) -> Self {
         let packs = (1..=3).map(|n| stick.pack(n, &trees(n))).collect();
-        Self { stick, packs, threads }
+        Self {
+            _stick: stick,
+            packs,
+            threads,
+        }
     }
 
     /// The same packs, read in another way.

@@ -116,8 +116,8 @@ fn asked(kit: &Kit, op: Op, before: &std::path::Path) -> Vec<Asked> {
 fn same(a: &[Asked], b: &[Asked]) -> bool {
     let path = |asked: &Asked| {
         let mut segments: Vec<String> = asked.path.segments().map(str::to_owned).collect();
-        if segments.len() > 1 && (segments[0] == "staging" || segments[1] == "receipts") {
-            let at = if segments[0] == "staging" { 1 } else { 2 };
+        if segments.len() > 1 && (segments[0] == "staging" || segments[0] == "backups" || segments[1] == "receipts") {
+            let at = if segments[1] == "receipts" { 2 } else { 1 };
             if let Some(txid) = segments.get_mut(at) {
                 txid.truncate(txid.find('-').unwrap_or(txid.len()));
             }
