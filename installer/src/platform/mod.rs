@@ -61,11 +61,19 @@ pub(crate) struct User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HostLibc {
     /// glibc of this version.
+    #[cfg_attr(
+        all(not(target_os = "linux"), not(test)),
+        expect(dead_code, reason = "only Linux answers so")
+    )]
     Glibc(u32, u32),
     #[cfg_attr(target_os = "linux", expect(dead_code, reason = "only the other systems answer so"))]
     /// Components that ask for glibc do not exist for this system.
     NotNeeded,
     /// No glibc was found where it usually is.
+    #[cfg_attr(
+        all(not(target_os = "linux"), not(test)),
+        expect(dead_code, reason = "only Linux answers so")
+    )]
     NotFound,
 }
 
