@@ -10,6 +10,7 @@ pub mod crash;
 pub mod demo;
 mod failure;
 pub mod http;
+pub mod image;
 pub mod pack;
 mod platform;
 mod programs;

@@ -16,7 +16,7 @@ use crate::{
 
 /// Check every installed file against its signed hash; needs no medium
 ///
-/// Exit codes: 21 something is missing, changed or extra.
+/// Exit codes: 21 something is missing, changed or extra; 41 so, while an interrupted command waits for its recovery.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -41,6 +41,17 @@ struct Document<'a> {
 #[error("{}", told(.0))]
 struct Damage(Vec<String>);
 
+/// The same, where nobody can say yet whether it is damage.
+#[derive(Debug, thiserror::Error)]
+#[error("an interrupted command has not been recovered, and the files are not all there")]
+struct Unfinished(#[source] Damage);
+
+impl Damage {
+    fn of(seen: &Verification) -> Self {
+        Self(seen.findings.iter().map(ToString::to_string).collect())
+    }
+}
+
 fn told(findings: &[String]) -> String {
     const SHOWN: usize = 20;
     let mut text = match findings.len() {
@@ -60,7 +71,8 @@ fn told(findings: &[String]) -> String {
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     let path = args.root.path(session);
     let (root, _lock) = open_shared(&path)?;
-    if root.recovery_needed().map_err(StateReport)? {
+    let interrupted = root.recovery_needed().map_err(StateReport)?;
+    if interrupted {
         session
             .ui
             .warn("an interrupted command has not been recovered; run `kojibox-installer recover`");
@@ -88,6 +100,12 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
         ));
         return after_reading(&root);
     }
+    if interrupted {
+        // A removal that was stopped has taken files away; only after it is finished or undone is anything damage.
+        return Err(Report::new(Exit::RecoveryNeeded, Unfinished(Damage::of(&seen)))
+            .state("the machine is as the interrupted command left it; nothing was changed")
+            .hint("run `kojibox-installer recover`, then verify again"));
+    }
     Err(damage(&root, &seen))
 }
 
@@ -97,14 +115,11 @@ fn damage(root: &InstallRoot, seen: &Verification) -> Report {
         || "no generation is active".to_owned(),
         |n| format!("generation {n} is active; nothing was changed"),
     );
-    Report::new(
-        Exit::Damaged,
-        Damage(seen.findings.iter().map(ToString::to_string).collect()),
+    Report::new(Exit::Damaged, Damage::of(seen)).state(state).hint(
+        if seen.findings.iter().all(|f| f.kind == FindingKind::Extra) {
+            "run `kojibox-installer repair --remove-extra`, which moves it to `backups/`"
+        } else {
+            "run `kojibox-installer repair` with the medium that it was installed from"
+        },
     )
-    .state(state)
-    .hint(if seen.findings.iter().all(|f| f.kind == FindingKind::Extra) {
-        "run `kojibox-installer repair --remove-extra`, which moves it to `backups/`"
-    } else {
-        "run `kojibox-installer repair` with the medium that it was installed from"
-    })
 }

@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod publisher;
@@ -12,6 +14,8 @@ mod publisher;
 mod reference;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod removal;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]

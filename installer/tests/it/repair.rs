@@ -7,9 +7,9 @@ use kojibox_packs::source::BlobSource;
 use kojibox_state::{layout::place, receipts::TxOutcome};
 
 use crate::{
+    machine::{Machine, overwrite},
     reference::{check_at_rest, give_data},
     rig::{Tree, app, launcher, noise, snapshot},
-    transaction::{Machine, overwrite},
 };
 
 /// Runs a repair from these sources.

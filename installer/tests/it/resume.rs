@@ -15,9 +15,9 @@ use kojibox_state::{
 };
 
 use crate::{
+    machine::Machine,
     reference::{check_finished, give_data},
     rig::{Tree, holder, launcher, noise, plan, snapshot},
-    transaction::Machine,
 };
 
 /// Bytes of the one large file, which has 32 frames of its own.

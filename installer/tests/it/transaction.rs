@@ -2,121 +2,19 @@
 
 use std::{fs, path::PathBuf, sync::atomic::Ordering};
 
-use kojibox_installer::{
-    plan::{InstallPlan, PlannedPack},
-    transaction::{
-        Cause, FindingKind, Installed, PruneOptions, Pruned, RollbackOptions, RolledBack, Situation, TxError,
-        UninstallOptions, install, prune, recover, rollback, uninstall, verify,
-    },
-};
+use kojibox_installer::transaction::{Cause, FindingKind, Situation, recover, verify};
 use kojibox_state::{
-    CrashPoint, GenerationState, InstallRoot, LockedRoot,
+    CrashPoint, GenerationState,
     layout::place,
     receipts::TxOutcome,
-    store::{Fault, FaultPlan, FaultStore},
+    store::{Fault, FaultPlan},
 };
-use tempfile::TempDir;
 
 use crate::{
+    machine::{Machine, overwrite},
     reference::{active_release, check_at_rest, check_finished, give_data},
-    rig::{CREATED, FakeGate, NO_WAIT, ROOT16, Stick, Tree, World, app, fast_dir, holder, launcher, noise, plan, web},
+    rig::{FakeGate, ROOT16, Tree, app, launcher, noise, plan, web},
 };
-
-/// An install root, a stick, and verbs that use them.
-pub(crate) struct Machine {
-    _dir: TempDir,
-    pub(crate) root: PathBuf,
-    pub(crate) stick: Stick,
-    pub(crate) world: World,
-}
-
-impl Machine {
-    pub(crate) fn new() -> Self {
-        Self::with(FakeGate::default())
-    }
-
-    pub(crate) fn with(gate: FakeGate) -> Self {
-        let dir = fast_dir();
-        Self {
-            root: dir.path().join("my root"),
-            _dir: dir,
-            stick: Stick::new(),
-            world: World::with(gate),
-        }
-    }
-
-    /// A machine on which these releases were installed one after the other.
-    pub(crate) fn having(releases: &[u8]) -> Self {
-        let machine = Self::new();
-        for n in releases {
-            machine.install(&machine.release(*n)).unwrap();
-        }
-        give_data(&machine.root);
-        machine
-    }
-
-    pub(crate) fn release(&self, n: u8) -> PlannedPack {
-        self.stick.pack(n, &[app(n), web(), launcher(n)])
-    }
-
-    pub(crate) fn locked(&self) -> LockedRoot {
-        LockedRoot::open_or_create(&self.root, CREATED, &holder(), NO_WAIT).unwrap()
-    }
-
-    pub(crate) fn open(&self) -> InstallRoot {
-        InstallRoot::open(&self.root).unwrap()
-    }
-
-    pub(crate) fn install(&self, pack: &PlannedPack) -> Result<Installed, TxError> {
-        self.carry_out(&plan(pack))
-    }
-
-    pub(crate) fn carry_out(&self, plan: &InstallPlan) -> Result<Installed, TxError> {
-        install(&mut self.locked(), plan, &self.world.env())
-    }
-
-    pub(crate) fn rollback(&self, to: Option<u64>, agreed: bool) -> Result<RolledBack, TxError> {
-        let options = RollbackOptions {
-            command: "rollback".to_owned(),
-            to,
-            restore_data: agreed,
-            unsafe_revoked: agreed,
-        };
-        rollback(&mut self.locked(), &options, &self.world.env())
-    }
-
-    pub(crate) fn prune(&self, keep: usize) -> Pruned {
-        let command = "prune".to_owned();
-        prune(&mut self.locked(), &PruneOptions { command, keep }, &self.world.env()).unwrap()
-    }
-
-    /// Runs `plan` with a store that `tune` prepares, and recovers if it was stopped.
-    pub(crate) fn stopped(&self, plan: &InstallPlan, fault: Option<FaultPlan>, point: Option<CrashPoint>) -> u64 {
-        drop(self.locked());
-        let store = FaultStore::open(&self.root, fault, false).unwrap();
-        let faults = store.faults();
-        if let Some(point) = point {
-            faults.stop_at(point);
-        }
-        let mut locked = LockedRoot::open_with(self.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
-        let ended = install(&mut locked, plan, &self.world.env());
-        assert!(faults.is_dead() == ended.is_err(), "{ended:?}");
-        faults.count()
-    }
-
-    /// The installed path of a file of the active generation.
-    pub(crate) fn installed(&self, component: &str, file: &str) -> PathBuf {
-        let record = self.open().current().unwrap().unwrap();
-        let component = record.components.iter().find(|c| c.id == component).unwrap();
-        place::component(&component.dir).join(file).unwrap().below(&self.root)
-    }
-}
-
-/// Replaces the bytes of an installed file, as a person with the right to do so would.
-pub(crate) fn overwrite(path: &PathBuf, bytes: &[u8]) {
-    fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
-}
 
 #[test]
 fn a_first_install_leaves_a_whole_confirmed_generation_and_its_evidence() {
@@ -439,111 +337,6 @@ fn verify_names_what_is_changed_missing_and_extra_on_any_number_of_threads() {
         ("web", "new.html", FindingKind::Extra),
     ];
     assert_eq!(told, expected);
-}
-
-#[test]
-fn prune_keeps_the_active_and_the_previous_generation() {
-    let machine = Machine::having(&[1, 2, 3]);
-    let done = machine.prune(2);
-    assert_eq!((done.generations, done.trees.len()), (vec![1], 2));
-    check_finished(&machine.root, Some(3), "pruned");
-    assert_eq!(machine.prune(2), Pruned::default(), "nothing is left to remove");
-    assert_eq!(machine.rollback(None, false).unwrap().to, 2);
-    assert_eq!(machine.prune(1).generations, [3]);
-    assert_eq!(
-        machine.install(&machine.release(1)).unwrap().generation,
-        4,
-        "3 is not used twice"
-    );
-    check_finished(&machine.root, Some(1), "after all");
-}
-
-#[cfg(unix)]
-#[test]
-fn prune_leaves_a_generation_that_a_program_runs_from() {
-    let machine = Machine::new();
-    let sleep = fs::read("/bin/sleep").unwrap();
-    let pack = machine
-        .stick
-        .pack(1, &[Tree::new("app", "1.0.0").file("bin/sleep", 0o755, sleep)]);
-    machine.install(&pack).unwrap();
-    let program = machine.installed("app", "bin/sleep");
-    let mut child = std::process::Command::new(program).arg("60").spawn().unwrap();
-    machine.install(&machine.release(2)).unwrap();
-    let while_running = machine.prune(1);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!((while_running.in_use, while_running.generations), (vec![1], vec![]));
-    assert_eq!(machine.prune(1).generations, [1]);
-}
-
-#[test]
-fn prune_also_removes_what_an_interrupted_attempt_left() {
-    let machine = Machine::having(&[1]);
-    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::TreeStaged));
-    recover(&mut machine.locked(), &machine.world.env()).unwrap();
-    assert!(!machine.open().dir().list(&place::staging()).unwrap().is_empty());
-    machine.prune(2);
-    check_finished(&machine.root, Some(1), "pruned");
-}
-
-#[test]
-fn uninstall_leaves_what_is_not_ours_and_names_it() {
-    let machine = Machine::having(&[1, 2]);
-    let changed = machine.installed("app", "lib/changes.bin");
-    overwrite(&changed, b"mine now");
-    let extra = machine.installed("web", "index.html").with_file_name("notes.txt");
-    fs::write(&extra, "mine").unwrap();
-    let options = UninstallOptions::default();
-    let done = uninstall(machine.locked(), &options, &machine.world.env()).unwrap();
-    let relative = |path: &PathBuf| path.strip_prefix(&machine.root).unwrap().display().to_string();
-    let mut expected = vec!["data".to_owned(), relative(&changed), relative(&extra)];
-    expected.sort();
-    assert_eq!((done.left, done.gone), (expected, false));
-    assert_eq!(fs::read(&changed).unwrap(), b"mine now");
-    assert_eq!(
-        fs::read(machine.root.join("data/app/default/table")).unwrap(),
-        b"10000 rows"
-    );
-    assert!(!machine.root.join("generations").exists() && !machine.root.join("records").exists());
-    assert_eq!(
-        machine.install(&machine.release(1)).unwrap().previous,
-        None,
-        "it can be installed again"
-    );
-}
-
-#[test]
-fn uninstall_with_its_data_leaves_nothing() {
-    let machine = Machine::having(&[1, 2]);
-    fs::create_dir_all(machine.root.join("run/app")).unwrap();
-    let options = UninstallOptions {
-        command: "uninstall".to_owned(),
-        purge_data: true,
-    };
-    let done = uninstall(machine.locked(), &options, &machine.world.env()).unwrap();
-    assert!(done.gone && done.left.is_empty(), "{done:?}");
-    assert!(!machine.root.exists());
-    assert_eq!(machine.world.gate.calls().last().unwrap(), "down 2");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_purge_follows_no_link_out_of_the_root() {
-    let machine = Machine::having(&[1]);
-    let elsewhere = fast_dir();
-    fs::write(elsewhere.path().join("thesis"), "mine").unwrap();
-    std::os::unix::fs::symlink(elsewhere.path(), machine.root.join("data/app/linked")).unwrap();
-    let options = UninstallOptions {
-        command: String::new(),
-        purge_data: true,
-    };
-    assert!(
-        uninstall(machine.locked(), &options, &machine.world.env())
-            .unwrap()
-            .gone
-    );
-    assert_eq!(fs::read(elsewhere.path().join("thesis")).unwrap(), b"mine");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Black box: bad input, each with its exit code and text; nothing outside the command's own staging is ever touched.
 
+mod flipped;
 mod forge;
 mod machine;
 mod malformed;

@@ -5,19 +5,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(target_os = "linux")]
+use kojibox_signing::Digest;
+#[cfg(target_os = "linux")]
+use kojibox_tests::image::{Access, FileSystem, Image, system, unless_lacking};
 use kojibox_tests::{Failure, Outcome, Run, Sandbox, ensure, pack::Publisher, tree};
 
-use crate::forge::{noise, read, with_flipped, write};
+use crate::forge::{noise, read, write};
 
 /// A publisher and a stick with the pack `tree` 1.0.0, whose blob has parts; `more` are further arguments of `stick`.
-struct Carried<'a> {
+pub(crate) struct Carried<'a> {
     sandbox: &'a Sandbox,
-    publisher: Publisher<'a>,
-    stick: PathBuf,
+    pub(crate) publisher: Publisher<'a>,
+    pub(crate) stick: PathBuf,
 }
 
 impl<'a> Carried<'a> {
-    fn new(sandbox: &'a Sandbox, len: usize, more: &[&str]) -> Outcome<Self> {
+    pub(crate) fn new(sandbox: &'a Sandbox, len: usize, more: &[&str]) -> Outcome<Self> {
         let publisher = Publisher::new(sandbox, "publisher")?;
         publisher.build_tree("1.0.0", &[("a.txt", b"first"), ("b/big.bin", &noise(len))])?;
         let stick = sandbox.path("stick");
@@ -33,11 +37,11 @@ impl<'a> Carried<'a> {
         })
     }
 
-    fn install(&self, root: &Path) -> Run {
+    pub(crate) fn install(&self, root: &Path) -> Run {
         self.install_from(&[&self.stick], root)
     }
 
-    fn install_from(&self, sources: &[&Path], root: &Path) -> Run {
+    pub(crate) fn install_from(&self, sources: &[&Path], root: &Path) -> Run {
         let mut run = self.sandbox.installer(["install", "--yes", "--root"]).arg(root);
         for source in sources {
             run = run.arg("--source").arg(source);
@@ -45,12 +49,12 @@ impl<'a> Carried<'a> {
         run.arg("--trust").arg(self.publisher.root_json())
     }
 
-    fn verify(&self) -> Run {
+    pub(crate) fn verify(&self) -> Run {
         let run = self.sandbox.packer(["verify"]).arg(&self.stick);
         run.arg("--trust").arg(self.publisher.root_json())
     }
 
-    fn file(&self, folder: &str, start: &str, end: &str) -> Outcome<PathBuf> {
+    pub(crate) fn file(&self, folder: &str, start: &str, end: &str) -> Outcome<PathBuf> {
         let names = self.sandbox.picture(&format!("stick/{folder}"))?;
         let name = names.keys().find(|name| name.starts_with(start) && name.ends_with(end));
         let name = name.ok_or_else(|| Failure::new(format!("no `{start}…{end}` among {:?}", names.keys())))?;
@@ -124,88 +128,6 @@ fn without_parity_damage_names_blob_part_offset_and_the_cure() -> Outcome {
         .says("copy it again");
     run.says("--parity 6.25").answer()?;
     crate::expect_nothing_installed(&sandbox.path("root"))
-}
-
-/// What the installer does with a flipped bit in a file of a stick, by the file's name: codes, and whether the packer names it.
-fn expected(name: &str) -> (&'static [i32], bool) {
-    if name.ends_with(".kbx.json") || name.ends_with(".sshsig") {
-        (&[20], true)
-    } else if name.starts_with("trust/") {
-        // The trust root that a person named counts; one on the stick that does not follow from it is refused.
-        (&[0, 20, 24], true)
-    } else if name.starts_with("blobs/") {
-        (&[21], true)
-    } else if name.starts_with("packs/") || name.starts_with("parity/tree-1.0.0-any") {
-        // The SBOM, the statement and the list of sums are for people, and parity is of no use to a good blob: the installer opens none.
-        (&[0], true)
-    } else {
-        // README, installer and the list of parity sums are signed by nobody.
-        (&[0], false)
-    }
-}
-
-#[test]
-fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named() -> Outcome {
-    let sandbox = Sandbox::without_network()?;
-    // No parity for the blob at first: damage must be refused, not repaired.
-    let stick = Carried::new(&sandbox, 300_000, &["--without-installer"])?;
-    stick.install(&sandbox.path("reference")).answer()?;
-    let reference = sandbox.picture("reference/components")?;
-    let lay = sandbox
-        .packer(["stick", "--parity", "3.125", "--without-installer"])
-        .arg(sandbox.path("with"));
-    let lay = lay.arg("--depot").arg(stick.publisher.depot()).arg("--trust");
-    lay.arg(stick.publisher.root_json()).answer()?;
-    sandbox.copy(&sandbox.path("with/parity"), "parity")?;
-    let files = sandbox.picture("with")?;
-    let names = files.iter().filter(|(_, what)| *what != "dir").map(|(name, _)| name);
-    let (mut tried, mut n) = (0, 0);
-    for name in names {
-        let from_parity = name.starts_with("parity/");
-        let place = if from_parity {
-            sandbox.path("with")
-        } else {
-            stick.stick.clone()
-        };
-        let path = place.join(name);
-        let (codes, told) = expected(name);
-        let len = read(&path)?.len();
-        for at in [0, len / 4, len / 2, len - 1] {
-            with_flipped(&path, at, || {
-                n += 1;
-                let root = sandbox.path(format!("root-{n}"));
-                let (code, done) = stick.install_from(&[&place], &root).any()?;
-                let text = format!("`{name}` byte {at}: exit {code}\n{}", done.stderr);
-                // An install does not read the seek table, which says nothing that the index does not; the packer does.
-                let codes = if name.ends_with(".tar.zst") && at == len - 1 {
-                    &[0]
-                } else {
-                    codes
-                };
-                ensure(codes.contains(&code), || text.clone())?;
-                if code == 0 {
-                    let got = sandbox.picture(&format!("root-{n}/components"))?;
-                    return tree::expect_same("what was installed", &reference, &got);
-                }
-                let house = ["error: ", "caused by: ", "  state: ", "  hint: "]
-                    .iter()
-                    .all(|part| done.stderr.contains(part));
-                ensure(house, || text)?;
-                crate::expect_nothing_installed(&root)
-            })?;
-        }
-        for at in [len / 2, len - 1].into_iter().filter(|_| told) {
-            with_flipped(&path, at, || {
-                let run = sandbox.packer(["verify"]).arg(&place).arg("--trust");
-                let (code, done) = run.arg(stick.publisher.root_json()).any()?;
-                ensure(matches!(code, 20..=24), || {
-                    format!("`{name}`: verify ends with {code}\n{}", done.stderr)
-                })
-            })?;
-        }
-        tried += 1;
-    }
-    ensure(tried >= 11, || format!("only {tried} files were tried"))
 }
 
 #[test]
@@ -413,85 +335,25 @@ fn failing_reads_are_tried_again_then_repaired_then_told() -> Outcome {
 fn a_read_only_fat32_stick_installs_and_stays_byte_for_byte() -> Outcome {
     let sandbox = Sandbox::without_network()?;
     let stick = Carried::new(&sandbox, 20_000_000, &["--parity", "6.25", "--part-size", "9000000"])?;
-    let image = sandbox.path("stick.img");
-    let file = fs::File::create(&image).map_err(Failure::doing("could not make an image"))?;
-    file.set_len(96 << 20)
-        .map_err(Failure::doing("could not size an image"))?;
-    drop(file);
-    tool("mkfs.vfat", &[Path::new("-F"), Path::new("32"), &image])?;
-    let mount = sandbox.path("mnt");
-    fs::create_dir(&mount).map_err(Failure::doing("could not make a mount point"))?;
+    let made = Image::make(sandbox.path("stick.img"), FileSystem::Fat32, 96 << 20).and_then(|image| {
+        let mounted = image.mount(sandbox.path("mnt"), Access::Writable)?;
+        system("cp", &[Path::new("-r"), &stick.stick.join("."), mounted.path()])?;
+        Ok(image)
+    });
+    let Some(image) = unless_lacking("FAT32 through FUSE", made)? else {
+        return Ok(());
+    };
+    let before = Digest::of(&read(image.file())?);
     {
-        let _mounted = Mounted::new(&image, &mount, "rw+")?;
-        tool("cp", &[Path::new("-r"), &stick.stick.join("."), &mount])?;
-    }
-    let before = kojibox_signing::Digest::of(&read(&image)?);
-    {
-        let _mounted = Mounted::new(&image, &mount, "ro")?;
+        let mounted = image.mount(sandbox.path("mnt"), Access::ReadOnly)?;
         let root = sandbox.path("root");
-        stick.install_from(&[&mount], &root).answer()?;
+        stick.install_from(&[mounted.path()], &root).answer()?;
         sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
-        let run = sandbox.packer(["verify"]).arg(&mount).arg("--trust");
+        let run = sandbox.packer(["verify"]).arg(mounted.path()).arg("--trust");
         run.arg(stick.publisher.root_json()).answer()?;
     }
-    let after = kojibox_signing::Digest::of(&read(&image)?);
+    let after = Digest::of(&read(image.file())?);
     ensure(before == after, || "the image was written to".into())
-}
-
-/// A FAT image that is mounted through FUSE.
-#[cfg(target_os = "linux")]
-struct Mounted<'a>(&'a Path);
-
-#[cfg(target_os = "linux")]
-impl<'a> Mounted<'a> {
-    fn new(image: &Path, at: &'a Path, mode: &str) -> Outcome<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        // The programs run as somebody else when the tests run as root.
-        let root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
-        let options = if root {
-            format!("{mode},allow_other")
-        } else {
-            mode.to_owned()
-        };
-        tool("fusefat", &[Path::new("-o"), Path::new(&options), image, at])?;
-        Ok(Self(at))
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        // FUSE writes what is left when it is unmounted, and is gone a moment later.
-        drop(tool("fusermount", &[Path::new("-u"), self.0]));
-        let place = self.0.to_string_lossy().into_owned();
-        for _ in 0..200 {
-            let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-            let mut lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-            if !lines.any(|line| line.starts_with(b"fusefat") && String::from_utf8_lossy(&line).contains(&place)) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-}
-
-/// Runs a program of the system to its end.
-#[cfg(target_os = "linux")]
-fn tool(program: &str, args: &[&Path]) -> Outcome {
-    let mut command = std::process::Command::new(program);
-    command
-        .args(args)
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    let output = command
-        .output()
-        .map_err(Failure::doing(format!("could not run `{program}`")))?;
-    ensure(output.status.success(), || {
-        format!(
-            "`{program} {args:?}` ended with {}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
 }
 
 /// Answers a program on a terminal of its own: for each pair of arguments, waits for a text and types a line.

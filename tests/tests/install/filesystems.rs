@@ -1,12 +1,13 @@
 //! Targets that are not an ordinary disk: each is served or refused, with a clear verdict before anything is written.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf};
 
-use kojibox_tests::{Failure, Outcome, Sandbox, ensure, pack::Publisher, tree};
+use kojibox_tests::{
+    Failure, Outcome, Sandbox, ensure,
+    image::{Access, FileSystem, Image, Mounted, unless_lacking},
+    pack::Publisher,
+    tree,
+};
 
 /// A pack without services, and one that wants programs to run.
 fn published(sandbox: &Sandbox) -> Outcome<Publisher<'_>> {
@@ -101,17 +102,11 @@ fn a_volume_that_runs_no_programs_says_so() -> Outcome {
 #[test]
 fn ext4_on_an_image_is_a_disk() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let Some(stick) = Image::make(
-        &sandbox,
-        "ext4",
-        "mkfs.ext4 -q -F -E root_owner=65534:65534 \"$1\"",
-        &["mount"],
-    )?
-    else {
+    let Some(stick) = mounted(&sandbox, FileSystem::Ext4)? else {
         return Ok(());
     };
     let publisher = published(&sandbox)?;
-    let root = stick.at.join("root");
+    let root = stick.path().join("root");
     publisher.install_run(&root).answer()?;
     sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
     sandbox
@@ -124,11 +119,11 @@ fn ext4_on_an_image_is_a_disk() -> Outcome {
 #[test]
 fn exfat_holds_what_runs_without_modes_and_refuses_data() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let Some(stick) = Image::make(&sandbox, "exfat", "mkfs.exfat \"$1\" >/dev/null", EXFAT)? else {
+    let Some(stick) = mounted(&sandbox, FileSystem::ExFat)? else {
         return Ok(());
     };
     let publisher = published(&sandbox)?;
-    let root = stick.at.join("root");
+    let root = stick.path().join("root");
     publisher
         .install_run(&root)
         .warns()
@@ -161,102 +156,30 @@ fn exfat_holds_what_runs_without_modes_and_refuses_data() -> Outcome {
 
     let with_data = Publisher::new(&sandbox, "with-data")?;
     with_data.build(&kojibox_tests::pack::demo_stack(&sandbox, 1)?)?;
-    let before = tree::picture(&stick.at)?;
+    let before = tree::picture(stick.path())?;
     let run = with_data.install_run(&root).fails(32);
     run.says("cannot keep a file from other users")
         .says("nothing was written")
         .answer()?;
-    tree::expect_same("the stick", &before, &tree::picture(&stick.at)?)
+    tree::expect_same("the stick", &before, &tree::picture(stick.path())?)
 }
 
 #[test]
 fn a_driver_that_cannot_add_to_a_file_is_refused() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let Some(stick) = Image::make(&sandbox, "fat", "mkfs.vfat -F 32 \"$1\" >/dev/null", FAT)? else {
+    let Some(stick) = mounted(&sandbox, FileSystem::Fat32)? else {
         return Ok(());
     };
     let publisher = published(&sandbox)?;
-    let run = publisher.install_run(&stick.at.join("root")).fails(32).warns();
+    let run = publisher.install_run(&stick.path().join("root")).fails(32).warns();
     run.says("cannot add to a file").says("nothing was written").answer()?;
-    let left = tree::picture(&stick.at)?;
+    let left = tree::picture(stick.path())?;
     ensure(left.is_empty(), || format!("left on the stick: {left:?}"))
 }
 
-const EXFAT: &[&str] = &["mount.exfat-fuse", "-o", "uid=65534,gid=65534,allow_other"];
-const FAT: &[&str] = &["fusefat", "-o", "rw+,allow_other"];
-
-/// A file system in an image, mounted until the value is gone.
-struct Image {
-    at: PathBuf,
-    device: Option<String>,
-}
-
-impl Image {
-    /// Makes and mounts one; `None`, told on stderr, on a machine that cannot, unless it is the one that must (CI).
-    fn make(sandbox: &Sandbox, name: &str, format: &str, mount: &[&str]) -> Outcome<Option<Self>> {
-        let image = sandbox.path(format!("{name}.img"));
-        let at = sandbox.path(format!("{name} stick"));
-        fs::create_dir(&at).map_err(Failure::doing("could not make a mount point"))?;
-        let made = fs::File::create(&image)
-            .and_then(|file| file.set_len(200 << 20))
-            .map_err(|error| error.to_string())
-            .and_then(|()| system("sh", &["-c", format, "sh", &image.to_string_lossy()]).map(drop))
-            .and_then(|()| Self::mount(&image, at, mount));
-        match made {
-            Ok(mounted) => Ok(Some(mounted)),
-            Err(why) if std::env::var("NEXTEST_PROFILE").as_deref() == Ok("ci") => Err(Failure::new(format!(
-                "no {name} here: {why}; run `.ci/run setup` as root"
-            ))),
-            Err(why) => {
-                #[expect(clippy::print_stderr, reason = "what is left out is told")]
-                {
-                    eprintln!("left out, no {name} here: {why}");
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    fn mount(image: &Path, at: PathBuf, mount: &[&str]) -> Result<Self, String> {
-        let mut mounted = Self { at, device: None };
-        let image = image.to_string_lossy();
-        if mount[0] != FAT[0] {
-            let device = system("losetup", &["-f", "--show", &image])?;
-            mounted.device = Some(device.trim().to_owned());
-        }
-        let from = mounted.device.as_deref().unwrap_or(&image);
-        let at = mounted.at.to_string_lossy();
-        system(mount[0], &[&mount[1..], &[from, &*at]].concat())?;
-        Ok(mounted)
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        let at = self.at.to_string_lossy().into_owned();
-        // FUSE is gone a moment after the last file is closed.
-        for _ in 0..50 {
-            if system("umount", &[&at]).is_ok() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        if let Some(device) = &self.device {
-            drop(system("losetup", &["-d", device]));
-        }
-    }
-}
-
-/// Runs a program of the system; its stdout, or what it said.
-fn system(program: &str, args: &[&str]) -> Result<String, String> {
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let output = Command::new(program).args(args).env("PATH", path).output();
-    let output = output.map_err(|error| format!("`{program}`: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(format!(
-        "`{program}`: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    ))
+/// A file system in an image; `None` on a machine that cannot have it.
+fn mounted(sandbox: &Sandbox, kind: FileSystem) -> Outcome<Option<Mounted>> {
+    let (file, at) = (sandbox.path("image"), sandbox.path("a stick"));
+    let made = Image::make(file, kind, 200 << 20).and_then(|image| image.mount(at, Access::Writable));
+    unless_lacking(&format!("{kind:?} through a driver"), made)
 }

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kojibox_tests::{Done, Failure, Network, Outcome, Programs, Run, Sandbox, Story, ensure, tree, units, workspace};
+use kojibox_tests::{
+    Done, Failure, Network, Outcome, Programs, Run, Sandbox, Story, ensure, image, tree, units, workspace,
+};
 
 use crate::{
     inside::{Database, expect_no_network, services},
@@ -227,7 +229,7 @@ impl Machine<'_> {
     fn kill_everything(&self) -> Outcome {
         wait_for("everything is dead", || {
             for id in self.processes() {
-                drop(stick::command("kill", &["-KILL", &id].map(Path::new)));
+                drop(image::system("kill", &["-KILL", &id].map(Path::new)));
             }
             self.processes().is_empty()
         })
