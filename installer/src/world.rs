@@ -4,7 +4,7 @@ use std::{
     env,
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::SystemTime,
 };
 
@@ -63,15 +63,20 @@ impl World {
         })
     }
 
-    /// Makes `path` absolute.
+    /// Makes `path` absolute, by its real place as far as it exists: a root inside a linked directory is compared with media.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         let joined = self.directory.join(path);
-        // A root inside a linked directory is compared with media by its real place.
-        match (joined.parent().and_then(|p| p.canonicalize().ok()), joined.file_name()) {
-            _ if joined.exists() => joined.canonicalize().unwrap_or(joined),
-            (Some(parent), Some(name)) => parent.join(name),
-            _ => joined,
+        let real = |above: &Path| Some((above.canonicalize().ok()?, joined.strip_prefix(above).ok()?));
+        let Some((mut out, missing)) = joined.ancestors().find_map(real) else {
+            return joined;
+        };
+        for part in missing.components() {
+            match part {
+                Component::ParentDir => drop(out.pop()),
+                part => out.push(part),
+            }
         }
+        out
     }
 
     /// Reads a leading `~/` as a shell would.

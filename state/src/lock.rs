@@ -63,8 +63,8 @@ impl ExclusiveLock {
     /// # Errors
     /// [`StateError::Busy`] naming the holder; [`StateError::Lock`] if the file system cannot lock.
     pub fn acquire(root: &RootDir, holder: &Holder, wait: Duration) -> Result<Self, StateError> {
-        let file = opened(root, platform::open_lock(&root.handle, &place::lock()))?;
-        patiently(root, wait, || file.try_lock())?;
+        let open = || opened(root, platform::open_lock(&root.handle, &place::lock()));
+        let file = take(root, wait, open, File::try_lock)?;
         let mut lock = Self { file, holder: None };
         // Who cannot write the name still holds the lock.
         if let Ok(mut name) = platform::open_lock(&root.handle, &place::holder()) {
@@ -92,20 +92,38 @@ impl SharedLock {
     /// As [`ExclusiveLock::acquire`].
     pub fn acquire(root: &RootDir, wait: Duration) -> Result<Self, StateError> {
         let lock = place::lock();
-        let file = match root.open_file(&lock) {
-            Ok(file) => file,
-            Err(error) if error.is_not_found() => match platform::open_lock(&root.handle, &lock) {
-                Ok(file) => file,
-                Err(_) => return Ok(Self { _file: None }),
-            },
+        match root.open_file(&lock) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                if platform::open_lock(&root.handle, &lock).is_err() {
+                    return Ok(Self { _file: None });
+                }
+            }
             Err(error) => return Err(error.into()),
-        };
-        patiently(root, wait, || file.try_lock_shared())?;
+        }
+        let open = || Ok(root.open_file(&lock)?);
+        let file = take(root, wait, open, File::try_lock_shared)?;
         Ok(Self { _file: Some(file) })
     }
 }
 
-fn opened(root: &RootDir, result: std::io::Result<File>) -> Result<File, StateError> {
+/// Opens and locks the file; the one that was waited for may have dissolved the root, and a lock on a removed file keeps nobody out.
+fn take(
+    root: &RootDir,
+    wait: Duration,
+    open: impl Fn() -> Result<File, StateError>,
+    lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<File, StateError> {
+    loop {
+        let file = open()?;
+        patiently(root, wait, || lock(&file))?;
+        if opened(root, platform::is_named(&root.handle, &place::lock(), &file))? {
+            return Ok(file);
+        }
+    }
+}
+
+fn opened<T>(root: &RootDir, result: std::io::Result<T>) -> Result<T, StateError> {
     result.map_err(|source| StateError::Lock {
         path: place::lock().below(root.path()),
         source,

@@ -62,6 +62,12 @@ impl LockedRoot {
         wait: Duration,
     ) -> Result<Self, StateError> {
         let lock = ExclusiveLock::acquire(root.dir(), holder, wait)?;
+        // The one that was waited for may have uninstalled it.
+        if !root.dir().exists(&place::install())? {
+            return Err(StateError::NotARoot {
+                path: root.path().to_owned(),
+            });
+        }
         Ok(Self { root, store, lock })
     }
 
@@ -204,6 +210,9 @@ pub fn foreign(path: &Path) -> Result<Option<String>, StateError> {
 fn make(store: &dyn Store, created: &str) -> Result<(), StateError> {
     ensure_journal(store)?;
     if store.root().exists(&place::install())? {
+        // An attempt that was stopped may have made it a moment ago, and its name may not be durable.
+        store.sync_dir(&place::state())?;
+        store.sync_dir(&RootPath::ROOT)?;
         return Ok(());
     }
     let mut random = [0; 8];
@@ -237,9 +246,10 @@ pub fn dissolve(locked: LockedRoot) -> Result<bool, StateError> {
     let path: PathBuf = root.path().to_owned();
     let last = [place::journal(), place::install(), place::holder(), place::lock()];
     for entry in root.dir().list(&place::state())? {
-        let below = place::state().join(&entry.name.unwrap_or_else(|lossy| lossy))?;
-        if !last.contains(&below) {
-            compose::remove_tree(&*store, &below)?;
+        match entry.name.ok().map(|name| place::state().join(&name)) {
+            Some(Ok(below)) if last.contains(&below) => {}
+            Some(Ok(below)) => drop(compose::remove_tree(&*store, &below)?),
+            _ => store.remove_all(&place::state(), &entry.raw)?,
         }
     }
     for file in last {

@@ -11,6 +11,9 @@ use crate::{
 /// Largest root document in bytes.
 pub const ROOT_MAX_BYTES: u64 = 1 << 20;
 
+/// Ends the name of a publisher that is being taken away.
+const REMOVED: &str = ".removed";
+
 /// Publishers that are pinned here (`root16`), sorted.
 pub fn publishers(root: &RootDir) -> Result<Vec<String>, StateError> {
     let listed = root.list(&place::trust())?;
@@ -48,36 +51,45 @@ pub fn floors(root: &RootDir) -> Result<Option<Floors>, StateError> {
 /// Adds verified root documents of one publisher, durable when it returns; those already there stay as they are.
 pub fn pin(store: &dyn Store, root16: &str, documents: &[(u64, Vec<u8>)]) -> Result<(), StateError> {
     let dir = place::publisher(root16);
-    let made = compose::create_dirs(store, &dir)?;
-    let mut wrote = false;
+    sweep(store)?;
+    compose::create_dirs(store, &dir)?;
     for (version, bytes) in documents {
         let path = place::root_document(root16, *version);
         if !store.root().exists(&path)? {
             compose::replace_file(store, &path, bytes, FileMode::ReadOnly)?;
-            wrote = true;
         }
     }
-    if made {
-        store.sync_dir(&place::trust())?;
-        store.sync_dir(&place::state())?;
-    } else if !wrote {
-        // An attempt that was stopped may have left the names without a sync.
+    // Also where all is there already: an attempt that was stopped may have left the names without a sync.
+    for dir in [dir, place::trust(), place::state()] {
         store.sync_dir(&dir)?;
-        store.sync_dir(&place::trust())?;
     }
     Ok(())
 }
 
-/// Takes a publisher away, with its chain; its floors stay.
+/// Takes a publisher away, with its chain; its floors stay. Durable when it returns.
+///
+/// Crash: it is trusted with its whole chain or not at all; a shorter chain could count keys that a later root took back.
 pub fn unpin(store: &dyn Store, root16: &str) -> Result<bool, StateError> {
-    let documents = roots(store.root(), root16)?;
-    // From the top down: what is left by a crash is a valid shorter chain.
-    for (version, _) in documents.iter().rev() {
-        store.remove_file(&place::root_document(root16, *version))?;
-    }
-    let removed = is_root16(root16) && unless_absent(store.remove_dir(&place::publisher(root16)))?;
-    store.sync_dir(&place::trust())?;
+    sweep(store)?;
+    let gone = place::trust().join(&format!("{root16}{REMOVED}"));
+    let (true, Ok(gone)) = (is_root16(root16), gone) else {
+        return Ok(false);
+    };
+    let removed = unless_absent(store.rename(&place::publisher(root16), &gone))?;
+    unless_absent(store.sync_dir(&place::trust()))?;
+    sweep(store)?;
     Ok(removed)
+}
+
+/// Removes what a removal that was stopped has left; no name of it counts.
+fn sweep(store: &dyn Store) -> Result<(), StateError> {
+    for entry in store.root().list(&place::trust())? {
+        let Ok(name) = entry.name else { continue };
+        if name.strip_suffix(REMOVED).is_some_and(is_root16) {
+            compose::remove_tree(store, &place::trust().join(&name)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Raises the floors to at least `next`, durable when it returns. Nothing ever sinks: what is on disk and higher stays.
@@ -87,9 +99,8 @@ pub fn raise(store: &dyn Store, next: &Floors) -> Result<(), StateError> {
     if old.as_ref() == Some(&merged) {
         return Ok(());
     }
-    if compose::create_dirs(store, &place::trust())? {
-        store.sync_dir(&place::state())?;
-    }
+    compose::create_dirs(store, &place::trust())?;
+    store.sync_dir(&place::state())?;
     doc::replace(store, &place::floors(), &merged)
 }
 

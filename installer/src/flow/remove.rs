@@ -44,6 +44,7 @@ pub(crate) fn remove_packs(session: &Session<'_>, path: &Path, packs: &[Want], y
     }
     let plan = draft.into_plan(session.world.command.clone(), None);
     let mut locked = run::open_locked(session, path)?;
+    run::unchanged(&locked, &existing)?;
     let manifests = run::manifests_of(locked.root());
     let (installed, _) = run::transact(session, &EN, &manifests, |env| {
         transaction::install(&mut locked, &plan, env)

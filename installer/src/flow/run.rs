@@ -236,6 +236,15 @@ pub(super) fn raise_floor(locked: &LockedRoot, publisher: &Publisher) -> Result<
 #[error("the install root was changed by another command meanwhile")]
 struct Changed;
 
+/// What was decided on is still so, now that nobody else can change it.
+pub(super) fn unchanged(locked: &LockedRoot, existing: &Existing) -> Result<(), Report> {
+    if locked.root().pointer().map_err(StateReport)? == existing.pointer {
+        return Ok(());
+    }
+    let report = Report::new(Exit::Busy, Changed).state(crate::report::NOTHING_WRITTEN);
+    Err(report.hint("run the same command again"))
+}
+
 /// Makes the draft true.
 pub(super) fn run(
     session: &Session<'_>,
@@ -248,11 +257,7 @@ pub(super) fn run(
 ) -> Result<Ran, Report> {
     let plan = draft.into_plan(session.world.command.clone(), Some(medium));
     let mut locked = open_or_create(session, root)?;
-    if locked.root().pointer().map_err(StateReport)? != existing.pointer {
-        return Err(Report::new(Exit::Busy, Changed)
-            .state(crate::report::NOTHING_WRITTEN)
-            .hint("run the same command again"));
-    }
+    unchanged(&locked, existing)?;
     let mut manifests = manifests_of(locked.root());
     manifests.extend(plan.packs.iter().map(|p| Arc::clone(&p.manifest)));
     loop {

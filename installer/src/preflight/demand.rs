@@ -67,6 +67,14 @@ pub(crate) struct PortDemand {
     pub pinned: bool,
 }
 
+impl Demand {
+    /// True if the root would be on the medium that the packs come from.
+    pub(super) fn is_on_medium(&self) -> bool {
+        let inside = |source: &PathBuf| source.is_dir() && self.root.starts_with(source);
+        self.sources.iter().any(inside)
+    }
+}
+
 impl ComponentDemand {
     /// Reads the demand of `component`; `dir` is its directory name, `present` says that its tree is installed, `staged`
     /// how much of it is in staging.

@@ -74,8 +74,11 @@ impl Facts {
     /// Finds out what `demand` will be judged by. `own_ports` belong to services of this root and count as free.
     pub(crate) fn gather(demand: &Demand, own_ports: &BTreeSet<u16>, now: UtcTime) -> Result<Self, StateError> {
         let anchor = nearest_directory(&demand.root);
-        let place =
-            platform::volume(&anchor).and_then(|volume| Ok((volume, Abilities::probe(&anchor, volume.noexec)?)));
+        let place = if demand.is_on_medium() {
+            Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem))
+        } else {
+            platform::volume(&anchor).and_then(|volume| Ok((volume, Abilities::probe(&anchor, volume.noexec)?)))
+        };
         let asked: BTreeSet<u16> = demand.ports.iter().map(|p| p.port).collect();
         Ok(Self {
             root: root_kind(&demand.root)?,

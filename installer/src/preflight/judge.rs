@@ -8,9 +8,16 @@ use crate::platform::{HostLibc, Volume};
 /// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
 const MARGIN: u64 = 16 << 20;
 
+/// How many files a directory is taken to hold: manifests count files only.
+const FILES_OF_A_DIRECTORY: u64 = 4;
+
 /// Compares what is asked for with what is there; in the order a person would fix things.
 pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![root(demand, facts)];
+    if demand.is_on_medium() {
+        // Not even tried out: the medium is never written to.
+        return findings;
+    }
     match &facts.place {
         Ok((volume, abilities)) => {
             findings.extend(volumes(demand, facts));
@@ -47,7 +54,7 @@ pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
 fn root(demand: &Demand, facts: &Facts) -> Finding {
     let shown = demand.root.display();
     let refuse = |what: String| Finding::error("root", Exit::Usage, what);
-    if demand.sources.iter().any(|s| s.is_dir() && demand.root.starts_with(s)) {
+    if demand.is_on_medium() {
         return refuse(format!("`{shown}` is on the medium that the packs come from"))
             .why("the medium is never written to")
             .fix("choose a place on this machine with `--root`");
@@ -100,13 +107,13 @@ fn space(demand: &Demand, volume: Volume) -> Finding {
     )
 }
 
-/// Upper bound of what the new trees take: sizes, and a cluster lost per file, without what is in staging already.
+/// What the new trees take at most: sizes, and a cluster lost per file and directory, without what is in staging already.
 pub(crate) fn space_needed(demand: &Demand, cluster: u64) -> u64 {
     let new = demand.components.iter().filter(|c| !c.present);
     let trees: u64 = new.fold(0, |sum: u64, c| {
-        sum.saturating_add(c.size)
-            .saturating_add(c.files.saturating_mul(cluster))
-            .saturating_sub(c.staged)
+        let entries = c.files.saturating_add(c.files / FILES_OF_A_DIRECTORY);
+        let tree = c.size.saturating_add(entries.saturating_mul(cluster));
+        sum.saturating_add(tree.saturating_sub(c.staged))
     });
     trees.saturating_add(MARGIN)
 }
@@ -391,10 +398,10 @@ mod tests {
     fn space_counts_a_cluster_per_file_and_nothing_for_trees_that_are_there() {
         let (mut demand, mut facts) = (demand(), facts());
         facts.place.as_mut().unwrap().0.free = 70 << 20;
-        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 79.9 MiB needed, 70.0 MiB free");
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 80.9 MiB needed, 70.0 MiB free");
         facts.place.as_mut().unwrap().0.cluster = 1 << 20;
-        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1.1 GiB needed, 70.0 MiB free");
-        demand.components[0].staged = 1060 << 20;
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1.3 GiB needed, 70.0 MiB free");
+        demand.components[0].staged = 1310 << 20;
         assert_eq!(
             complaints(&demand, &facts),
             "",

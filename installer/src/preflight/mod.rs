@@ -3,7 +3,8 @@
 //! [`Demand`] comes from verified manifests, [`Facts`] from the machine; [`judge`] compares them and touches nothing, so
 //! every verdict is tested without the machine that would earn it.
 //!
-//! *Limitations*: the space needed is an upper bound from the manifests (every file is taken to waste one cluster);
+//! *Limitations*: the space needed is an estimate from above (every file is taken to waste one cluster, and every fourth to
+//! need a directory); what a migration of data needs is found out by the launcher before it begins (31);
 //! accounts known only to a directory service are not seen.
 
 mod demand;

@@ -86,6 +86,10 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
             Exit::Usage,
             "see `kojibox-installer status` for the generations there are",
         ),
+        Cause::Unsettled => (
+            Exit::RecoveryNeeded,
+            "see why `state/journal` in the install root cannot be changed, then run the same command again",
+        ),
         Cause::NothingBefore => (
             Exit::NothingToDo,
             "see `kojibox-installer status` for the generations there are",

@@ -246,7 +246,8 @@ pub(super) fn complete_return(tx: &mut Tx<'_>, decided: &Record, again: bool) ->
 
 fn mark_bad(tx: &Tx<'_>, id: u64, reason: &str, at: &str) -> Result<(), StateError> {
     if tx.root.bad_mark(id)?.is_some() {
-        return Ok(());
+        // Written by an attempt that was stopped, perhaps before its name was durable.
+        return Ok(tx.store.sync_dir(&place::generation(id))?);
     }
     let mark = BadMark {
         schema: BadMark::SCHEMA.to_owned(),

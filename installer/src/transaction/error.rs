@@ -58,6 +58,9 @@ pub enum Cause {
     /// A person pressed Ctrl-C.
     #[error("cancelled")]
     Cancelled,
+    /// The journal of the last transaction could not be emptied.
+    #[error("the journal of the last transaction could not be emptied")]
+    Unsettled,
     /// A generation was named that is not there.
     #[error("there is no generation {0}")]
     NoGeneration(u64),

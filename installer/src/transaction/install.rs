@@ -10,17 +10,19 @@ use kojibox_state::{
     layout::{Layout, place},
     receipts::{ReceiptBytes, ReceiptPack, ReceiptVerdict},
     records::{ComponentRecord, GenerationRecord, LAUNCHER, PackRecord},
-    store::Kind,
+    store::compose,
     trust,
 };
 
 use super::{
     activate::{Target, abort, activate},
+    aside::Aside,
     error::{Cause, Situation, TxError},
     publish::{self, NewPack},
     recover::recover,
     stage::{NewTree, stage_trees, sweep_staging},
     tx::Tx,
+    undo::sync_names,
     verify::{FindingKind, look_at},
 };
 use crate::plan::{Env, InstallPlan, PlannedPack};
@@ -243,6 +245,7 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
 /// Puts everything that is fresh into staging and publishes it.
 fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cause> {
     sweep_staging(tx, &work.trees)?;
+    clear_places(tx)?;
     stage_trees(tx, &work.trees)?;
     let fresh = tx.begin.fresh.packs.clone();
     for pack in plan.packs.iter().filter(|p| fresh.contains(&p.manifest.digest())) {
@@ -254,34 +257,40 @@ fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cau
         publish::stage_pack(tx, &new)?;
     }
     publish::stage_generation(tx, &work.record)?;
-    clear_places(tx)?;
     publish::publish(tx)
 }
 
-/// Moves what lies at a final name and belongs to no generation out of the way: it is somebody's, or of a damaged past.
+/// Moves what lies at a final name and belongs to no generation out of the way: trees may hold what a person has changed, so
+/// they go to `backups/<txid>`; records are ours, or of a damaged past.
+///
+/// Before anything is staged, and durable: what an undo finds at a final name later was put there by this transaction.
 fn clear_places(tx: &mut Tx<'_>) -> Result<(), Cause> {
     let fresh = tx.begin.fresh.clone();
-    let mut places = Vec::new();
+    let mut aside = Aside::default();
     for dir in &fresh.components {
-        places.push(place::component(dir));
+        let path = place::component(dir);
+        if tx.root.dir().exists(&path)? {
+            aside.take(tx, &path)?;
+        }
     }
-    for digest in &fresh.packs {
-        places.push(place::pack_record(digest));
+    for path in aside.settle(tx)? {
+        let backup = place::backup(tx.begin.txid());
+        tx.note(format!(
+            "`{path}` belonged to no generation and was moved to `{backup}`"
+        ));
     }
-    for name in &fresh.indexes {
-        places.push(place::component_records().join(name)?);
+    let packs = fresh.packs.iter().map(|digest| Ok(place::pack_record(digest)));
+    let indexes = fresh.indexes.iter().map(|name| place::component_records().join(name));
+    for (n, path) in packs.chain(indexes).enumerate() {
+        let path = path?;
+        if tx.root.dir().exists(&path)? {
+            let dead = tx.staged("dead")?;
+            compose::create_dirs(tx.store, &dead)?;
+            tx.store.rename(&path, &dead.join(&n.to_string())?)?;
+            tx.note(format!("the record `{path}` belonged to no generation and was removed"));
+        }
     }
-    for (n, path) in places.into_iter().enumerate() {
-        let Some(stat) = tx.root.dir().stat(&path)? else {
-            continue;
-        };
-        let dead = tx.staged("dead")?;
-        kojibox_state::store::compose::create_dirs(tx.store, &dead)?;
-        tx.store.rename(&path, &dead.join(&n.to_string())?)?;
-        let what = if stat.kind == Kind::Dir { "directory" } else { "file" };
-        tx.note(format!("the {what} `{path}` belonged to no generation and was removed"));
-    }
-    Ok(())
+    sync_names(tx, &place::components())
 }
 
 /// True if any chosen component has a service and there is a launcher to start it.

@@ -4,6 +4,7 @@
 //! `state/TRANSACTIONS.md`. Everything that changes an install root goes through [`kojibox_state::Store`].
 
 mod activate;
+mod aside;
 mod error;
 mod finish;
 mod formats;

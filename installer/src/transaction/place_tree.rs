@@ -76,14 +76,17 @@ fn resume(tx: &Tx<'_>, index: &Index, top: &RootPath, placed: &mut Placed) -> Re
     let mut todo = vec![(top.clone(), String::new())];
     while let Some((dir, prefix)) = todo.pop() {
         for listed in root.list(&dir)? {
-            let name = listed.name.unwrap_or_else(|lossy| lossy);
-            let (below, path) = (dir.join(&name)?, format!("{prefix}{name}"));
+            let Some(below) = listed.name.ok().and_then(|name| dir.join(&name).ok()) else {
+                tx.store.remove_all(&dir, &listed.raw)?;
+                continue;
+            };
+            let path = format!("{prefix}{}", below.name());
             match (index.get(&path), listed.kind) {
                 (Some(Entry::Dir { .. }), Kind::Dir) => {
                     todo.push((below, format!("{path}/")));
                     placed.have.insert(path);
                 }
-                (Some(Entry::Link { target, .. }), Kind::Link) if root.read_link(&below)? == *target => {
+                (Some(Entry::Link { target, .. }), Kind::Link) if root.read_link(&below)?.as_ref() == Some(target) => {
                     placed.have.insert(path);
                 }
                 (Some(Entry::File { mode, .. } | Entry::Same { mode, .. }), Kind::File) => {

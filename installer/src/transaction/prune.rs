@@ -25,7 +25,8 @@ use crate::plan::{Env, Phase};
 pub struct PruneOptions {
     /// Command line, without secrets.
     pub command: String,
-    /// Generations to keep, the active one counted; 2 keeps the active and the previous one. Pinned ones stay besides.
+    /// Generations to keep, the active one counted; 2 keeps the active and the previous one. Pinned ones stay besides, and the
+    /// previous one while the active one has not been ready yet.
     pub keep: usize,
 }
 
@@ -87,6 +88,10 @@ fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
         .filter(|g| g.bad.is_none())
         .map(|g| g.record.id);
     let previous = pointer.iter().filter_map(|p| p.previous);
+    // As long as nothing has proven the active one, the one before it is the only way back.
+    if pointer.as_ref().is_some_and(|p| !p.confirmed) {
+        kept.extend(previous.clone());
+    }
     for id in previous.chain(newest) {
         if kept.len() < keep.max(1) && !kept.contains(&id) {
             kept.push(id);
@@ -246,9 +251,10 @@ fn forget_previous(tx: &Tx<'_>, doomed: &[u64]) -> Result<(), Cause> {
 /// Removes what interrupted attempts have left in staging.
 fn sweep(tx: &Tx<'_>) -> Result<(), Cause> {
     for entry in tx.root.dir().list(&place::staging())? {
-        let name = entry.name.unwrap_or_else(|lossy| lossy);
-        if name != tx.begin.txid() {
-            compose::remove_tree(tx.store, &place::staging().join(&name)?)?;
+        match entry.name.ok().and_then(|name| place::staging().join(&name).ok()) {
+            Some(ours) if ours == tx.staging() => {}
+            Some(old) => drop(compose::remove_tree(tx.store, &old)?),
+            None => tx.store.remove_all(&place::staging(), &entry.raw)?,
         }
     }
     Ok(())

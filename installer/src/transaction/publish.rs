@@ -93,19 +93,16 @@ pub(super) fn publish(tx: &mut Tx<'_>) -> Result<(), Cause> {
 
 /// The directories that hold everything, made by the first transaction.
 fn make_places(tx: &Tx<'_>) -> Result<(), Cause> {
-    let mut made = false;
     for dir in [
         place::components(),
         place::pack_records(),
         place::component_records(),
         place::generations(),
     ] {
-        made |= compose::create_dirs(tx.store, &dir)?;
+        compose::create_dirs(tx.store, &dir)?;
     }
-    if made {
-        tx.store
-            .sync_dir(&place::pack_records().parent().unwrap_or(RootPath::ROOT))?;
-        tx.store.sync_dir(&RootPath::ROOT)?;
-    }
-    Ok(())
+    // Also where they are there already: an attempt that was stopped may have made them a moment ago.
+    tx.store
+        .sync_dir(&place::pack_records().parent().unwrap_or(RootPath::ROOT))?;
+    Ok(tx.store.sync_dir(&RootPath::ROOT)?)
 }

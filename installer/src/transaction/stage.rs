@@ -42,11 +42,13 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
     let ours = tx.staged("trees")?;
     compose::create_dirs(tx.store, &ours)?;
     for entry in tx.root.dir().list(&place::staging())? {
-        let name = entry.name.unwrap_or_else(|lossy| lossy);
-        if name == tx.begin.txid() {
+        let Some(old) = entry.name.ok().and_then(|name| place::staging().join(&name).ok()) else {
+            tx.store.remove_all(&place::staging(), &entry.raw)?;
+            continue;
+        };
+        if old == tx.staging() {
             continue;
         }
-        let old = place::staging().join(&name)?;
         for tree in trees {
             let (from, to) = (old.join("trees")?.join(&tree.record.dir)?, ours.join(&tree.record.dir)?);
             if tx.root.dir().exists(&from)? && !tx.root.dir().exists(&to)? {

@@ -27,6 +27,10 @@ impl<'a> Tx<'a> {
     /// Prepares a transaction; nothing is written until [`Tx::begin`].
     pub(super) fn new(locked: &'a LockedRoot, env: &'a Env<'a>, kind: TxKind, command: &str) -> Result<Self, Cause> {
         let (root, store) = locked.parts();
+        // A journal that could not be emptied still tells of the last transaction; a record behind it would be taken for its own.
+        if !root.journal()?.is_clean() {
+            return Err(Cause::Unsettled);
+        }
         let pointer = root.pointer()?;
         let draft = Receipt {
             schema: Receipt::SCHEMA.to_owned(),

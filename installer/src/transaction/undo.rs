@@ -24,6 +24,11 @@ pub(super) fn undo(tx: &Tx<'_>) -> Result<(), Cause> {
         sync_names(tx, &place::generations())?;
     }
     let named = Named::by(tx.root, &[])?;
+    // The generation waits in staging until everything else has its place, and comes back to it first. Without it nothing was
+    // published, and what lies at a final name is a person's.
+    if !fresh.generations.is_empty() && !tx.root.dir().exists(&tx.staged("generation")?)? {
+        return remove_records(tx, &named);
+    }
     for dir in fresh.components.iter().filter(|dir| !named.dirs.contains(*dir)) {
         let from = place::component(dir);
         if tx.root.dir().exists(&from)? {

@@ -5,7 +5,7 @@
 
 use kojibox_packs::index::Entry;
 use kojibox_state::{
-    CrashPoint, LockedRoot, RootPath, dissolve,
+    CrashPoint, LockedRoot, RootPath, StoreError, dissolve,
     journal::TxKind,
     layout::place,
     receipts::TxOutcome,
@@ -57,12 +57,21 @@ pub fn uninstall(locked: LockedRoot, options: &UninstallOptions, env: &Env<'_>) 
     let mut locked = locked;
     recover(&mut locked, env)?;
     let mut done = remove(&locked, options, env)?;
-    let others = |cause: Cause| TxError::new(cause, Situation::Untouched { active: None });
-    done.left.extend(remaining(&locked).map_err(others)?);
+    remaining(&locked, &mut done.left);
     done.left.sort();
     done.left.dedup();
     if done.left.is_empty() {
-        done.gone = dissolve(locked).map_err(|error| others(error.into()))?;
+        // It is done; what is left of the root itself is an empty one, and no reason to call it failed.
+        match dissolve(locked) {
+            Ok(gone) => done.gone = gone,
+            Err(error) if error.is_killed() => {
+                return Err(TxError::new(error, Situation::Untouched { active: None }));
+            }
+            Err(error) => {
+                env.observer.note(&format!("could not remove the empty root: {error}"));
+                done.left.push(place::state().to_string());
+            }
+        }
     }
     Ok(done)
 }
@@ -116,7 +125,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
         PASSING.to_vec()
     };
     for name in names {
-        compose::remove_tree(tx.store, &RootPath::new(name)?)?;
+        clear_away(tx, name)?;
     }
     for name in DATA.iter().chain(&["projects"]) {
         remove_empty(tx, &RootPath::new(*name)?)?;
@@ -128,6 +137,24 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
         // An empty directory more or less: the transaction is over.
         _ => Ok(done),
     }
+}
+
+/// Removes a directory of the launcher with whatever services have put into it; what does not go is told and stays.
+fn clear_away(tx: &mut Tx<'_>, name: &str) -> Result<(), Cause> {
+    match unless_absent(tx.store.remove_all(&RootPath::ROOT, name.as_ref())) {
+        Err(error) if error.is_killed() => Err(error.into()),
+        Err(error) => {
+            tx.note(format!("`{name}` could not be removed: {error}: {}", why(&error)));
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn why(error: &StoreError) -> String {
+    std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 /// The front door goes if it is a copy of a launcher that we installed.
@@ -168,7 +195,7 @@ fn remove_listed(tx: &Tx<'_>, tree: &ComponentRecord, done: &mut Uninstalled) ->
             }
             Entry::Link { target, .. } => {
                 let is_link = root.stat(&path)?.is_some_and(|s| s.kind == Kind::Link);
-                if is_link && root.read_link(&path)? == *target {
+                if is_link && root.read_link(&path)?.as_ref() == Some(target) {
                     tx.store.remove_file(&path)?;
                     done.files += 1;
                 }
@@ -237,23 +264,28 @@ fn remove_empty(tx: &Tx<'_>, dir: &RootPath) -> Result<(), Cause> {
 }
 
 /// What is in the root besides `state/`: files and links by path, directories of a person by name.
-fn remaining(locked: &LockedRoot) -> Result<Vec<String>, Cause> {
+fn remaining(locked: &LockedRoot, out: &mut Vec<String>) {
+    const OURS: [&str; 4] = ["components", "generations", "records", "staging"];
     let root = locked.root().dir();
-    let mut out = Vec::new();
     let mut todo = vec![RootPath::ROOT];
     while let Some(dir) = todo.pop() {
-        for entry in root.list(&dir)? {
-            let name = entry.name.unwrap_or_else(|lossy| lossy);
-            let path = dir.join(&name)?;
-            let ours = ["state", "components", "generations", "records", "staging"];
-            let top = path.segments().next().unwrap_or_default().to_owned();
-            if path == place::state() {
-            } else if entry.kind == Kind::Dir && ours.contains(&top.as_str()) {
-                todo.push(path);
-            } else {
-                out.push(path.to_string());
+        let Ok(entries) = root.list(&dir) else {
+            out.push(dir.to_string());
+            continue;
+        };
+        for entry in entries {
+            let shown = entry.raw.to_string_lossy();
+            let path = entry.name.ok().and_then(|name| dir.join(&name).ok());
+            let top = path.as_ref().and_then(|p| p.segments().next().map(str::to_owned));
+            match path {
+                Some(path) if path == place::state() => {}
+                Some(path) if entry.kind == Kind::Dir && top.is_some_and(|top| OURS.contains(&&*top)) => {
+                    todo.push(path);
+                }
+                Some(path) => out.push(path.to_string()),
+                None if dir.is_root() => out.push(shown.into_owned()),
+                None => out.push(format!("{dir}/{shown}")),
             }
         }
     }
-    Ok(out)
 }

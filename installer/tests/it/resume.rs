@@ -152,6 +152,39 @@ fn a_full_volume_gets_its_room_and_the_rest_is_kept() {
     check_finished(&machine.root, Some(1), "gone on after a full volume");
 }
 
+/// Files that a staged tree shares with an installed one are not staging's to cut, not even for the superuser.
+#[test]
+fn a_full_volume_costs_no_installed_file_a_byte() {
+    let tree = |version: &str, seed| {
+        Tree::new("app", version)
+            .file("big.bin", 0o755, noise(3, BIG))
+            .file("zz/new.bin", 0o644, noise(seed, 64 << 10))
+    };
+    let updating = |fault: Option<u64>| {
+        let mut machine = Machine::new();
+        machine.world.space = full;
+        machine
+            .install(&machine.stick.pack(1, &[tree("1.0.0", 4), launcher(1)]))
+            .unwrap();
+        let before = snapshot(&machine.root.join("components"));
+        let next = machine.stick.pack(2, &[tree("2.0.0", 5), launcher(2)]);
+        let fault = fault.map(|at| FaultPlan {
+            at,
+            fault: Fault::Refused(Refusal::NoSpace),
+            lasting: false,
+        });
+        let (asked, situation) = faulty(&machine, &next, fault);
+        let after = snapshot(&machine.root.join("components"));
+        (asked, situation, before, after)
+    };
+    let is_new = |a: &Asked| a.what == "write" && a.path.to_string().ends_with("zz/new.bin");
+    let asked = updating(None).0;
+    let at = asked.iter().rposition(is_new).expect("the new file is written") as u64 + 1;
+    let (_, situation, before, after) = updating(Some(at));
+    assert!(matches!(situation, Some(Situation::Undone { .. })), "{situation:?}");
+    assert!(before == after, "an installed file was cut");
+}
+
 #[test]
 fn a_quota_gets_everything_back() {
     let mut machine = Machine::new();

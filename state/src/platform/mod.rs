@@ -17,10 +17,11 @@ pub(crate) use linux::in_use_below;
 pub(crate) use macos::in_use_below;
 #[cfg(unix)]
 pub(crate) use unix::{
-    Handle, create_root, finish_file, give_mode, is_alive, mode_of, open_lock, refusal_code, sync_open_file, write_link,
+    Handle, create_root, finish_file, give_mode, is_alive, is_named, mode_of, open_lock, refusal_code, sync_open_file,
+    write_link,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Handle, create_root, finish_file, give_mode, in_use_below, is_alive, mode_of, open_lock, refusal_code,
+    Handle, create_root, finish_file, give_mode, in_use_below, is_alive, is_named, mode_of, open_lock, refusal_code,
     sync_open_file, write_link,
 };

@@ -1,9 +1,13 @@
 //! Owns the file system calls that Linux and macOS share: everything relative to a directory handle, no link followed.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -88,7 +92,12 @@ impl Handle {
         let stat = if path.is_root() {
             fs::fstat(&*self.root)?
         } else {
-            fs::statat(&*self.parent(path)?, path.name(), AtFlags::SYMLINK_NOFOLLOW)?
+            let parent = self.parent(path).map_err(|error| match Errno::from_io_error(&error) {
+                // How some systems say that a link is in the way.
+                Some(Errno::LOOP) => io::ErrorKind::NotADirectory.into(),
+                _ => error,
+            })?;
+            fs::statat(&*parent, path.name(), AtFlags::SYMLINK_NOFOLLOW)?
         };
         Ok(Stat {
             kind: kind(FileType::from_raw_mode(stat.st_mode)),
@@ -117,7 +126,8 @@ impl Handle {
                 Ok(name) if RootPath::new(name).is_ok() => Ok(name.to_owned()),
                 _ => Err(raw.to_string_lossy().into_owned()),
             };
-            out.push(Listed { name, kind });
+            let raw = OsStr::from_bytes(raw.to_bytes()).to_owned();
+            out.push(Listed { name, raw, kind });
         }
         Ok(out)
     }
@@ -142,7 +152,14 @@ impl Handle {
     }
 
     pub(crate) fn truncate(&self, path: &RootPath, len: u64) -> io::Result<()> {
-        self.file(path, OFlags::WRONLY, Mode::empty())?.set_len(len)
+        let file = self.file(path, OFlags::WRONLY, Mode::empty())?;
+        // The superuser may write to what is finished, so opening it says nothing.
+        let stat = fs::fstat(&file)?;
+        if stat.st_nlink > 1 || stat.st_mode & 0o200 == 0 {
+            let why = "it is finished or has another name";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        file.set_len(len)
     }
 
     pub(crate) fn set_mode(&self, path: &RootPath, mode: FileMode) -> io::Result<()> {
@@ -203,6 +220,17 @@ impl Handle {
         let parent = self.parent(path)?;
         self.forget();
         Ok(fs::unlinkat(&*parent, path.name(), AtFlags::REMOVEDIR)?)
+    }
+
+    /// Removes a whole directory, whatever the names in it; std follows no link below `path`.
+    pub(crate) fn remove_all(&self, path: &Path) -> io::Result<()> {
+        self.forget();
+        let meta = std::fs::symlink_metadata(path)?;
+        if meta.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        }
     }
 
     pub(crate) fn sync_file(&self, path: &RootPath) -> io::Result<()> {
@@ -271,6 +299,16 @@ pub(crate) fn finish_file(file: File, mode: FileMode) -> io::Result<()> {
 pub(crate) fn open_lock(root: &Handle, path: &RootPath) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE;
     root.file(path, flags, Mode::from_raw_mode(0o644))
+}
+
+/// True if `path` is still a name of `file`: the one that was waited for may have removed it.
+pub(crate) fn is_named(root: &Handle, path: &RootPath, file: &File) -> io::Result<bool> {
+    let held = fs::fstat(file)?;
+    match fs::statat(&*root.parent(path)?, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes the directory of a new root and what is missing above it, and syncs the parents.

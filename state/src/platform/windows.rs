@@ -105,13 +105,14 @@ impl Handle {
         let mut out = Vec::new();
         for entry in std::fs::read_dir(full)? {
             let entry = entry?;
-            let name = match entry.file_name().into_string() {
+            let raw = entry.file_name();
+            let name = match raw.clone().into_string() {
                 Ok(name) if RootPath::new(name.as_str()).is_ok() => Ok(name),
                 Ok(name) => Err(name),
                 Err(raw) => Err(raw.to_string_lossy().into_owned()),
             };
             let kind = kind(&entry.metadata()?);
-            out.push(Listed { name, kind });
+            out.push(Listed { name, raw, kind });
         }
         Ok(out)
     }
@@ -210,6 +211,17 @@ impl Handle {
     }
 
     /// Read-only files were flushed when they were finished.
+    /// Removes a whole directory, whatever the names in it; std follows no link below `path`.
+    #[expect(clippy::unused_self, reason = "the twin forgets what it has open")]
+    pub(crate) fn remove_all(&self, path: &Path) -> io::Result<()> {
+        let meta = std::fs::symlink_metadata(path)?;
+        if meta.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        }
+    }
+
     pub(crate) fn sync_file(&self, path: &RootPath) -> io::Result<()> {
         let full = self.at(path)?;
         if std::fs::symlink_metadata(&full)?.permissions().readonly() {
@@ -336,6 +348,12 @@ pub(crate) fn finish_file(file: File, mode: FileMode) -> io::Result<()> {
 /// Opens or makes the lock file `state/lock`; never through a reparse point.
 pub(crate) fn open_lock(root: &Handle, path: &RootPath) -> io::Result<File> {
     root.checked(path, options().read(true).write(true).create(true).truncate(false))
+}
+
+/// True: a file that somebody has open without sharing its removal keeps its name.
+#[expect(clippy::unnecessary_wraps, reason = "one signature on all systems")]
+pub(crate) fn is_named(_root: &Handle, _path: &RootPath, _file: &File) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Makes the directory of a new root and what is missing above it.

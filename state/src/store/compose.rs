@@ -72,12 +72,11 @@ pub fn remove_tree(store: &dyn Store, path: &RootPath) -> Result<bool, StoreErro
         return Ok(true);
     }
     for entry in store.root().list(path)? {
-        let name = entry.name.unwrap_or_else(|raw| raw);
-        let below = path.join(&name).map_err(|source| StoreError::Io {
-            action: "remove",
-            path: path.below(store.root().path()).join(&name),
-            source: std::io::Error::other(source),
-        })?;
+        let Some(below) = entry.name.ok().and_then(|name| path.join(&name).ok()) else {
+            // Somebody else's, by its name; a directory that goes takes it along.
+            store.remove_all(path, &entry.raw)?;
+            continue;
+        };
         if entry.kind == Kind::Dir {
             remove_tree(store, &below)?;
         } else {

@@ -5,6 +5,7 @@
 //! [`Model`] beside it, the same moment can be turned into every disk that a power cut may leave.
 
 use std::{
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -366,6 +367,13 @@ impl Store for FaultStore {
 
     fn remove_dir(&self, path: &RootPath) -> Result<(), StoreError> {
         self.change("remove_dir", path, |s| s.remove_dir(path), |m| m.remove(path))
+    }
+
+    fn remove_all(&self, dir: &RootPath, name: &OsStr) -> Result<(), StoreError> {
+        let path = name.to_str().and_then(|name| dir.join(name).ok());
+        let mirror = |m: &mut Model| path.iter().for_each(|path| m.remove(path));
+        let shown = path.as_ref().unwrap_or(dir);
+        self.change("remove_all", shown, |s| s.remove_all(dir, name), mirror)
     }
 
     fn sync_file(&self, path: &RootPath) -> Result<(), StoreError> {

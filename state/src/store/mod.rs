@@ -13,6 +13,7 @@ pub mod model;
 mod real;
 
 use std::{
+    ffi::OsStr,
     io::{self, ErrorKind},
     path::PathBuf,
 };
@@ -70,7 +71,7 @@ pub trait Store: Send + Sync {
     fn create_file(&self, path: &RootPath) -> Result<Box<dyn NewFile + '_>, StoreError>;
     /// Adds `bytes` at the end of an existing file.
     fn append(&self, path: &RootPath, bytes: &[u8]) -> Result<(), StoreError>;
-    /// Cuts an existing file to `len` bytes.
+    /// Cuts an existing file to `len` bytes. One that is finished or has another name is refused: those bytes may be somebody's.
     fn truncate(&self, path: &RootPath, len: u64) -> Result<(), StoreError>;
     /// Sets the mode of an existing file.
     fn set_mode(&self, path: &RootPath, mode: FileMode) -> Result<(), StoreError>;
@@ -90,6 +91,9 @@ pub trait Store: Send + Sync {
     fn remove_file(&self, path: &RootPath) -> Result<(), StoreError>;
     /// Removes an empty directory.
     fn remove_dir(&self, path: &RootPath) -> Result<(), StoreError>;
+    /// Removes what `dir` has by the name `name`, whole, whatever the names in it are; no link is followed. A stop in it leaves
+    /// less, and it is asked for again. For what services and persons have made; our own trees go one by one.
+    fn remove_all(&self, dir: &RootPath, name: &OsStr) -> Result<(), StoreError>;
     /// Makes the bytes of a file durable.
     fn sync_file(&self, path: &RootPath) -> Result<(), StoreError>;
     /// Makes the names in a directory durable.

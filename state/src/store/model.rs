@@ -88,7 +88,7 @@ impl Model {
                     durable: BTreeMap::new(),
                     now: BTreeMap::new(),
                 },
-                Kind::Link => Node::Link(root.read_link(&below)?),
+                Kind::Link => Node::Link(root.read_link(&below)?.unwrap_or_default()),
                 Kind::File => {
                     let content = Content {
                         bytes: root.read(&below, FILE_MAX)?.unwrap_or_default(),

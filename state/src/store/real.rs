@@ -1,6 +1,7 @@
 //! Owns [`RootDir`], an opened install root for reading, and [`RealStore`], which changes it.
 
 use std::{
+    ffi::{OsStr, OsString},
     fmt,
     fs::File,
     io::{self, ErrorKind, Read as _},
@@ -39,6 +40,8 @@ pub struct Stat {
 pub struct Listed {
     /// The name; `Err` holds a lossy form of one that is not UTF-8 or not valid in a root.
     pub name: Result<String, String>,
+    /// The name as the file system has it.
+    pub raw: OsString,
     /// What it is.
     pub kind: Kind,
 }
@@ -94,11 +97,11 @@ impl RootDir {
         Ok(Some(bytes))
     }
 
-    /// What `path` is; `None` if there is nothing.
+    /// What `path` is; `None` if there is nothing, also because something above it is a file or a link.
     pub fn stat(&self, path: &RootPath) -> Result<Option<Stat>, StoreError> {
         match self.handle.stat(path) {
             Ok(stat) => Ok(Some(stat)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => self.named("look at", path, Err(error)),
         }
     }
@@ -120,9 +123,13 @@ impl RootDir {
         }
     }
 
-    /// Where a symbolic link points.
-    pub fn read_link(&self, path: &RootPath) -> Result<String, StoreError> {
-        self.named("read the link", path, self.handle.read_link(path))
+    /// Where the symbolic link `path` points; `None` if that is no UTF-8, which no link of ours is.
+    pub fn read_link(&self, path: &RootPath) -> Result<Option<String>, StoreError> {
+        match self.handle.read_link(path) {
+            Ok(target) => Ok(Some(target)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Ok(None),
+            Err(error) => self.named("read the link", path, Err(error)),
+        }
     }
 
     pub(crate) fn named<T>(&self, action: &'static str, path: &RootPath, r: io::Result<T>) -> Result<T, StoreError> {
@@ -235,6 +242,15 @@ impl Store for RealStore {
     fn remove_dir(&self, path: &RootPath) -> Result<(), StoreError> {
         self.root
             .named("remove directory", path, self.root.handle.remove_dir(path))
+    }
+
+    fn remove_all(&self, dir: &RootPath, name: &OsStr) -> Result<(), StoreError> {
+        let path = dir.below(self.root.path()).join(name);
+        self.root.handle.remove_all(&path).map_err(|source| StoreError::Io {
+            action: "remove",
+            path,
+            source,
+        })
     }
 
     fn sync_file(&self, path: &RootPath) -> Result<(), StoreError> {

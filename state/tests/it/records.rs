@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use kojibox_signing::Digest;
 use kojibox_state::{
-    InstallRoot, LockedRoot, StateError,
+    InstallRoot, LockedRoot, RootPath, StateError,
     doc::Versioned as _,
     layout::place,
     receipts,
@@ -121,6 +121,36 @@ fn pinned_roots_stay_as_they_are() {
     assert_eq!(trust::roots(locked.root().dir(), "../../../etc").unwrap(), []);
     assert!(trust::unpin(locked.store(), id).unwrap());
     assert_eq!(trust::publishers(locked.root().dir()).unwrap(), Vec::<String>::new());
+}
+
+/// A shorter chain could count keys that a later root took back, so a stopped removal leaves all of it or nothing.
+#[test]
+fn a_publisher_is_trusted_wholly_or_not_at_all() {
+    let id = "0123456789abcdef";
+    for at in 1.. {
+        let (dir, locked) = root();
+        trust::pin(locked.store(), id, &[(1, b"one".to_vec()), (2, b"two".to_vec())]).unwrap();
+        let plan = FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        };
+        let store = FaultStore::open(dir.path(), Some(plan), false).unwrap();
+        let done = trust::unpin(&store, id);
+        let left = trust::roots(locked.root().dir(), id).unwrap().len();
+        assert!([0, 2].contains(&left), "{left} documents after a stop at {at}");
+        if done.is_ok() {
+            assert!(at > 4);
+            return;
+        }
+        assert_eq!(trust::unpin(locked.store(), id).unwrap(), left == 2);
+        let names = locked
+            .root()
+            .dir()
+            .list(&RootPath::new("state/trust").unwrap())
+            .unwrap();
+        assert!(names.is_empty(), "{names:?}");
+    }
 }
 
 #[test]

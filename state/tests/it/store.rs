@@ -45,11 +45,72 @@ fn everything_of_a_read_only_tree_can_be_removed_again() {
     assert!(snapshot(dir.path()).is_empty());
 }
 
+#[test]
+fn bytes_that_are_finished_or_shared_are_never_cut() {
+    let dir = dir();
+    let store = RealStore::open(dir.path()).unwrap();
+    compose::write_file(&store, &path("journal"), b"12345", FileMode::Plain).unwrap();
+    store.truncate(&path("journal"), 2).unwrap();
+    assert_eq!(store.root().read(&path("journal"), 10).unwrap().unwrap(), b"12");
+    compose::write_file(&store, &path("finished"), b"12345", FileMode::ReadOnly).unwrap();
+    store.hard_link(&path("journal"), &path("other")).unwrap();
+    for name in ["finished", "journal", "other"] {
+        let refused = store.truncate(&path(name), 1);
+        assert!(refused.is_err() || cfg!(windows) && name != "finished", "{name}");
+    }
+}
+
 #[cfg(unix)]
 mod unix {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::{
+        ffi::OsStr,
+        os::unix::{
+            ffi::OsStrExt as _,
+            fs::{PermissionsExt as _, symlink},
+        },
+    };
 
     use super::*;
+
+    #[test]
+    fn names_that_no_root_has_are_removed_too() {
+        let (dir, outside) = (dir(), dir());
+        std::fs::write(outside.path().join("mine"), "m").unwrap();
+        let store = RealStore::open(dir.path()).unwrap();
+        let odd = [
+            OsStr::new("1700:2,S"),
+            OsStr::new("a\\b"),
+            OsStr::from_bytes(b"\xff\xfe"),
+        ];
+        for top in ["temp", "tree"] {
+            for name in odd {
+                let below = dir.path().join(top).join("svc").join(name);
+                std::fs::create_dir_all(&below).unwrap();
+                std::fs::write(below.join(name), "x").unwrap();
+                symlink(outside.path(), below.join("away")).unwrap();
+            }
+        }
+        store
+            .remove_all(&path("temp").parent().unwrap(), OsStr::new("temp"))
+            .unwrap();
+        assert!(compose::remove_tree(&store, &path("tree")).unwrap());
+        assert!(snapshot(dir.path()).is_empty());
+        assert_eq!(std::fs::read(outside.path().join("mine")).unwrap(), b"m");
+    }
+
+    #[test]
+    fn below_a_file_or_a_link_there_is_nothing() {
+        let dir = dir();
+        std::fs::write(dir.path().join("file"), "f").unwrap();
+        symlink(".", dir.path().join("link")).unwrap();
+        symlink(OsStr::from_bytes(b"\xff"), dir.path().join("odd")).unwrap();
+        let store = RealStore::open(dir.path()).unwrap();
+        for below in ["file/x", "link/file", "link/x/y"] {
+            assert_eq!(store.root().stat(&path(below)).unwrap(), None, "{below}");
+        }
+        assert_eq!(store.root().read_link(&path("odd")).unwrap(), None);
+        assert_eq!(store.root().read_link(&path("link")).unwrap().as_deref(), Some("."));
+    }
 
     #[test]
     fn no_link_is_followed_on_the_way_or_at_the_end() {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Mutex, PoisonError},
@@ -22,6 +22,9 @@ use crate::{Failure, Outcome, Programs, ensure, pack::host_target, platform, tre
 
 /// What a service has written; no command may touch it.
 pub(crate) const DATA: (&str, &[u8]) = ("data/tree/default/table", b"ten thousand rows\n");
+
+/// What somebody has put into a tree that is to be repaired.
+const EXTRA: (&str, &[u8]) = ("dir/notes", b"mine\n");
 
 /// A place to work in.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
     std::iter::repeat_with(byte).take(len).collect()
 }
 
-fn io<E: std::error::Error>(what: &str, path: &Path) -> impl FnOnce(E) -> Failure + use<E> {
+fn failed<E: std::error::Error>(what: &str, path: &Path) -> impl FnOnce(E) -> Failure + use<E> {
     Failure::doing(format!("could not {what} `{}`", path.display()))
 }
 
@@ -79,7 +82,7 @@ impl Bench {
         } else {
             env::temp_dir()
         };
-        let dir = tempfile::tempdir_in(&parent).map_err(io("make a directory in", &parent))?;
+        let dir = tempfile::tempdir_in(&parent).map_err(failed("make a directory in", &parent))?;
         let bench = Self {
             dir,
             programs,
@@ -102,8 +105,8 @@ impl Bench {
         for entry in entries(n) {
             write(&recipe.join("files").join(entry.path), &entry.bytes)?;
         }
-        platform::make_program(&recipe.join("files/bin/tool")).map_err(io("mark", &recipe))?;
-        platform::symlink("dir/stays.bin", &recipe.join("files/alias")).map_err(io("link in", &recipe))?;
+        platform::make_program(&recipe.join("files/bin/tool")).map_err(failed("mark", &recipe))?;
+        platform::symlink("dir/stays.bin", &recipe.join("files/alias")).map_err(failed("link in", &recipe))?;
         write(&recipe.join("stack.toml"), stack(n).as_bytes())?;
         write(&recipe.join("tools/kojibox"), &Self::launcher(n)?)?;
         let mut command = self.program("kojibox-packer");
@@ -118,7 +121,7 @@ impl Bench {
     /// The launcher of release `n`: a program that says yes to everything (release 3: no), not two of them alike.
     pub(crate) fn launcher(n: u8) -> Outcome<Vec<u8>> {
         let program = Path::new(if n == 3 { "/bin/false" } else { "/bin/true" });
-        let mut bytes = fs::read(program).map_err(io("read", program))?;
+        let mut bytes = fs::read(program).map_err(failed("read", program))?;
         bytes.push(n);
         Ok(bytes)
     }
@@ -135,6 +138,16 @@ impl Bench {
             let what = format!("{mode:o} {} {}", entry.bytes.len(), Digest::of(&entry.bytes));
             picture.insert(entry.path.into(), what);
         }
+        picture
+    }
+
+    /// The tree of release 1 after [`damage`].
+    pub(crate) fn damaged() -> Picture {
+        let mut picture = Self::tree(1);
+        let bytes = spoilt();
+        picture.insert("big.bin".into(), format!("444 {} {}", bytes.len(), Digest::of(&bytes)));
+        picture.remove("dir/twin.bin");
+        picture.insert(EXTRA.0.into(), format!("600 {} {}", EXTRA.1.len(), Digest::of(EXTRA.1)));
         picture
     }
 
@@ -179,6 +192,9 @@ impl Bench {
             let first = if *n == 1 { Op::Install } else { Op::Update };
             run(&mut self.command(first, &root), &[0])?;
         }
+        if op.mends() {
+            damage(&root)?;
+        }
         if let Some((stopped, name, part, which)) = op.stopped() {
             if stopped == Op::Prune {
                 run(&mut self.command(Op::Update, &root), &[0])?;
@@ -220,7 +236,7 @@ impl Bench {
 
     /// An empty place for a root.
     pub(crate) fn place(&self) -> Outcome<Place> {
-        let dir = tempfile::tempdir_in(self.dir.path()).map_err(io("make a directory in", self.dir.path()))?;
+        let dir = tempfile::tempdir_in(self.dir.path()).map_err(failed("make a directory in", self.dir.path()))?;
         Ok(Place(dir))
     }
 }
@@ -233,6 +249,53 @@ impl Place {
     pub(crate) fn root(&self) -> PathBuf {
         self.0.path().join("root")
     }
+}
+
+/// `big.bin` of release 1 with one byte changed.
+fn spoilt() -> Vec<u8> {
+    let mut bytes = noise(1, 20_000);
+    bytes[9999] ^= 0x40;
+    bytes
+}
+
+/// Damages an installed release 1: a byte of a file, a file that is gone, a list of files cut short, a file that nobody asked for.
+fn damage(root: &Path) -> Outcome {
+    let tree = only(&root.join("components"), "tree-")?;
+    let replace = |path: &Path, mode: u32, bytes: &[u8]| {
+        fs::remove_file(path)
+            .or_else(|gone| {
+                if gone.kind() == io::ErrorKind::NotFound {
+                    Ok(())
+                } else {
+                    Err(gone)
+                }
+            })
+            .map_err(failed("remove", path))?;
+        write(path, bytes)?;
+        platform::set_mode(path, mode).map_err(failed("mark", path))
+    };
+    replace(&tree.join("big.bin"), 0o444, &spoilt())?;
+    let twin = tree.join("dir/twin.bin");
+    fs::remove_file(&twin).map_err(failed("remove", &twin))?;
+    replace(&tree.join(EXTRA.0), 0o600, EXTRA.1)?;
+    let list = only(&root.join("records/components"), "tree-")?;
+    let bytes = fs::read(&list).map_err(failed("read", &list))?;
+    replace(
+        &list,
+        platform::mode(&fs::metadata(&list).map_err(failed("look at", &list))?) & 0o777,
+        &bytes[..bytes.len() / 2],
+    )
+}
+
+/// The one entry of `dir` whose name begins so.
+fn only(dir: &Path, begins: &str) -> Outcome<PathBuf> {
+    let entries = fs::read_dir(dir).map_err(failed("list", dir))?;
+    let found = entries
+        .flatten()
+        .find(|e| e.file_name().to_string_lossy().starts_with(begins));
+    found
+        .map(|e| e.path())
+        .ok_or_else(|| Failure::new(format!("`{}` has no `{begins}…`", dir.display())))
 }
 
 fn stack(n: u8) -> String {
@@ -258,24 +321,24 @@ pub(crate) fn run(command: &mut Command, codes: &[i32]) -> Outcome<Output> {
 
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Outcome {
     let dir = path.parent().unwrap_or(path);
-    fs::create_dir_all(dir).map_err(io("make", dir))?;
-    fs::write(path, bytes).map_err(io("write", path))
+    fs::create_dir_all(dir).map_err(failed("make", dir))?;
+    fs::write(path, bytes).map_err(failed("write", path))
 }
 
 /// Copies a directory with modes, links as links.
 pub(crate) fn copy_tree(from: &Path, to: &Path) -> Outcome {
-    fs::create_dir_all(to).map_err(io("make", to))?;
-    for entry in fs::read_dir(from).map_err(io("list", from))? {
-        let at = entry.map_err(io("list", from))?.path();
+    fs::create_dir_all(to).map_err(failed("make", to))?;
+    for entry in fs::read_dir(from).map_err(failed("list", from))? {
+        let at = entry.map_err(failed("list", from))?.path();
         let new = to.join(at.file_name().unwrap_or_default());
-        let meta = fs::symlink_metadata(&at).map_err(io("look at", &at))?;
+        let meta = fs::symlink_metadata(&at).map_err(failed("look at", &at))?;
         if meta.is_dir() {
             copy_tree(&at, &new)?;
         } else if meta.is_symlink() {
-            let target = fs::read_link(&at).map_err(io("read", &at))?;
-            platform::symlink(&target.to_string_lossy(), &new).map_err(io("link", &new))?;
+            let target = fs::read_link(&at).map_err(failed("read", &at))?;
+            platform::symlink(&target.to_string_lossy(), &new).map_err(failed("link", &new))?;
         } else {
-            fs::copy(&at, &new).map_err(io("copy", &at))?;
+            fs::copy(&at, &new).map_err(failed("copy", &at))?;
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ pub(crate) enum Op {
     Rollback,
     /// Of release 1.
     Prune,
+    /// Of release 1, of which some is damaged.
+    Repair,
     /// Of release 1; data stays.
     Uninstall,
     /// Of an update that was stopped while trees got their names.
@@ -25,6 +27,8 @@ pub(crate) enum Op {
     RecoverReturn,
     /// Of a prune that was stopped.
     RecoverPrune,
+    /// Of a repair that was stopped while sound files took their places.
+    RecoverRepair,
     /// Of an uninstall that was stopped.
     RecoverUninstall,
 }
@@ -34,17 +38,19 @@ pub(crate) type Active = Option<u8>;
 
 impl Op {
     /// Every one.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Install,
         Self::Update,
         Self::UpdateBroken,
         Self::Rollback,
         Self::Prune,
+        Self::Repair,
         Self::Uninstall,
         Self::RecoverUndo,
         Self::RecoverCommit,
         Self::RecoverReturn,
         Self::RecoverPrune,
+        Self::RecoverRepair,
         Self::RecoverUninstall,
     ];
 
@@ -65,6 +71,7 @@ impl Op {
             Self::RecoverCommit => Some((Self::Update, "unlinkat", "current.json.new", 2)),
             Self::RecoverReturn => Some((Self::UpdateBroken, "unlinkat", "bad.json.new", 1)),
             Self::RecoverPrune => Some((Self::Prune, "renameat2", "tree-1.0.0", 1)),
+            Self::RecoverRepair => Some((Self::Repair, "renameat2", "big.bin", 1)),
             Self::RecoverUninstall => Some((Self::Uninstall, "unlinkat", "big.bin", 1)),
             _ => None,
         }
@@ -78,6 +85,7 @@ impl Op {
             Self::UpdateBroken => &["update", "--yes", "--source", "{3}"],
             Self::Rollback => &["rollback", "--yes", "--to", "1"],
             Self::Prune => &["prune", "--yes", "--keep", "1"],
+            Self::Repair => &["repair", "--yes", "--remove-extra", "--source", "{1}"],
             Self::Uninstall => &["uninstall", "--yes"],
             _ => &["recover"],
         }
@@ -88,7 +96,7 @@ impl Op {
         match self {
             Self::Install => (None, Some(1)),
             Self::Update => (Some(1), Some(2)),
-            Self::UpdateBroken | Self::RecoverUndo => (Some(1), Some(1)),
+            Self::UpdateBroken | Self::RecoverUndo | Self::Repair | Self::RecoverRepair => (Some(1), Some(1)),
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune | Self::RecoverPrune | Self::RecoverCommit => (Some(2), Some(2)),
             Self::Uninstall => (Some(1), None),
@@ -106,6 +114,11 @@ impl Op {
             // A recovery decides by what is durable; a power cut may take the commit with it.
             _ => vec![before, after],
         }
+    }
+
+    /// Whether the trees are damaged before it.
+    pub(crate) fn mends(self) -> bool {
+        matches!(self, Self::Repair | Self::RecoverRepair)
     }
 
     /// The exit code of a run that nobody disturbs.

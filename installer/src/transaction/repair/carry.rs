@@ -10,10 +10,11 @@ use kojibox_state::{
     CrashPoint, RootPath, StoreError,
     layout::place,
     receipts::TxOutcome,
-    store::{Kind, compose, unless_absent},
+    store::{Kind, compose},
 };
 
 use super::super::{
+    aside::Aside,
     error::Cause,
     finish::close,
     tx::Tx,
@@ -50,15 +51,15 @@ pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> 
     for dir in &touched {
         sync_names(tx, dir)?;
     }
-    sync_backups(tx)?;
+    let moved = aside.settle(tx)?;
     tx.reach(CrashPoint::Repaired)?;
-    for path in &aside.moved {
+    for path in &moved {
         let backup = place::backup(tx.begin.txid());
         tx.begin.draft.notes.push(format!("`{path}` was moved to `{backup}`"));
     }
     let active = tx.active();
     close(tx, TxOutcome::Done, None, active)?;
-    Ok(aside.moved)
+    Ok(moved)
 }
 
 /// One thing of the mirror.
@@ -93,7 +94,7 @@ fn walk(tx: &Tx<'_>, top: &RootPath) -> Result<Vec<Step>, Cause> {
 fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
     match tx.root.dir().stat(&step.place)? {
         Some(stat) if stat.kind == Kind::Dir => return Ok(()),
-        Some(_) => move_aside(tx, &step.place, aside)?,
+        Some(_) => aside.take(tx, &step.place)?,
         None => {}
     }
     Ok(tx.store.create_dir(&step.place)?)
@@ -103,7 +104,7 @@ fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
 fn put(tx: &Tx<'_>, step: &Step, n: usize, aside: &mut Aside) -> Result<(), Cause> {
     let there = tx.root.dir().stat(&step.place)?;
     if there.is_some_and(|s| !matches!(s.kind, Kind::File | Kind::Link)) {
-        move_aside(tx, &step.place, aside)?;
+        aside.take(tx, &step.place)?;
     }
     let program = tx
         .root
@@ -119,36 +120,6 @@ fn put(tx: &Tx<'_>, step: &Step, n: usize, aside: &mut Aside) -> Result<(), Caus
     Ok(tx.store.replace(&step.staged, &step.place)?)
 }
 
-/// What was moved to `backups/`.
-#[derive(Default)]
-struct Aside {
-    /// Where it was, as paths in the root.
-    moved: Vec<String>,
-    /// Directories whose names are certain to be there.
-    durable: BTreeSet<RootPath>,
-}
-
-/// Moves what is at `path` to the same place below `backups/<txid>`.
-///
-/// Crash: it is at one of the two places, because the directory that takes it is durable before.
-fn move_aside(tx: &Tx<'_>, path: &RootPath, aside: &mut Aside) -> Result<(), Cause> {
-    let to = place::backup(tx.begin.txid()).join(path.as_str())?;
-    let mut above = to.parent();
-    if let Some(parent) = &above {
-        compose::create_dirs(tx.store, parent)?;
-    }
-    while let Some(dir) = above {
-        above = dir.parent();
-        if !aside.durable.contains(&dir) {
-            tx.store.sync_dir(&dir)?;
-            aside.durable.insert(dir);
-        }
-    }
-    tx.store.rename(path, &to)?;
-    aside.moved.push(path.to_string());
-    Ok(())
-}
-
 /// Moves what is in the trees and not part of them.
 fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
     let records: Vec<_> = tx.root.generations()?.into_iter().map(|g| g.record).collect();
@@ -160,7 +131,7 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
             let Ok(path) = place::component(&tree.dir).join(&extra.path) else {
                 continue;
             };
-            match move_aside(tx, &path, aside) {
+            match aside.take(tx, &path) {
                 Err(Cause::State(error)) if error.store().is_some_and(stays) => {
                     tx.note(format!("`{path}` could not be moved: {error}"));
                 }
@@ -175,14 +146,4 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
 fn stays(error: &StoreError) -> bool {
     use std::io::ErrorKind::{CrossesDevices, NotFound};
     matches!(error.kind(), Some(CrossesDevices | NotFound))
-}
-
-/// A move is durable with either of its directories.
-fn sync_backups(tx: &Tx<'_>) -> Result<(), Cause> {
-    let top = place::backup(tx.begin.txid());
-    unless_absent(tx.store.sync_tree(&top))?;
-    if tx.root.dir().exists(&top)? {
-        sync_names(tx, &top.parent().unwrap_or(RootPath::ROOT))?;
-    }
-    Ok(())
 }

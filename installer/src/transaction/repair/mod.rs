@@ -133,7 +133,7 @@ pub fn repair(
     let moved = complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))?;
     Ok(Repaired {
         txid: Some(tx.begin.txid().to_owned()),
-        left: left(&seen, &gathered.cured, aside),
+        left: left(&seen, &gathered.cured, &moved),
         repaired: gathered.cured,
         files: gathered.files,
         bytes: gathered.bytes,
@@ -169,19 +169,16 @@ fn examine(
 /// What would be done, or that there is nothing that can be.
 fn foretold(locked: &LockedRoot, seen: &Verification, plan: Plan, aside: bool, options: &RepairOptions) -> Repaired {
     let cured = plan.cures();
-    let extra = seen.findings.iter().filter(|f| f.kind == FindingKind::Extra);
+    let extra = seen.findings.iter().filter(|f| aside && f.kind == FindingKind::Extra);
+    let extra: Vec<_> = extra.map(place_of).collect();
     Repaired {
         txid: None,
-        left: left(seen, &cured, aside && options.dry_run),
+        left: left(seen, &cured, if options.dry_run { &extra } else { &[] }),
         repaired: cured,
         files: plan.files(),
         bytes: plan.bytes(),
         read: plan.to_read(locked.store()),
-        aside: if aside {
-            extra.map(place_of).collect()
-        } else {
-            Vec::new()
-        },
+        aside: extra,
         lacking: plan.lacking,
     }
 }
@@ -190,8 +187,10 @@ fn place_of(finding: &Finding) -> String {
     format!("components/{}/{}", finding.dir, finding.path)
 }
 
-fn left(seen: &Verification, cured: &[Finding], aside: bool) -> Vec<Finding> {
-    let is_left = |f: &&Finding| !(cured.contains(f) || aside && f.kind == FindingKind::Extra);
+/// What is still wrong when `cured` is right and `moved` is out of the way.
+fn left(seen: &Verification, cured: &[Finding], moved: &[String]) -> Vec<Finding> {
+    let is_moved = |f: &Finding| f.kind == FindingKind::Extra && moved.contains(&place_of(f));
+    let is_left = |f: &&Finding| !(cured.contains(f) || is_moved(f));
     seen.findings.iter().filter(is_left).cloned().collect()
 }
 
