@@ -58,6 +58,8 @@ pub(super) fn write(tx: &Tx<'_>, path: &RootPath, bytes: &[u8]) -> Result<(), Ca
 /// names of all it consists of are durable.
 pub(super) fn publish(tx: &mut Tx<'_>) -> Result<(), Cause> {
     tx.env.observer.phase(Phase::Durable, None);
+    // An undo asks staging what was published, so staging must be certain to be there.
+    tx.store.sync_dir(&place::staging())?;
     tx.store.sync_tree(&tx.staging())?;
     tx.reach(CrashPoint::Durable)?;
     let fresh = tx.begin.fresh.clone();

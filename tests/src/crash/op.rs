@@ -71,7 +71,7 @@ impl Op {
             Self::RecoverCommit => Some((Self::Update, "unlinkat", "current.json.new", 2)),
             Self::RecoverReturn => Some((Self::UpdateBroken, "unlinkat", "bad.json.new", 1)),
             Self::RecoverPrune => Some((Self::Prune, "renameat2", "tree-1.0.0", 1)),
-            Self::RecoverRepair => Some((Self::Repair, "renameat2", "big.bin", 1)),
+            Self::RecoverRepair => Some((Self::Repair, "renameat", "big.bin", 1)),
             Self::RecoverUninstall => Some((Self::Uninstall, "unlinkat", "big.bin", 1)),
             _ => None,
         }

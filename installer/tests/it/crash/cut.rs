@@ -13,10 +13,7 @@ use super::{
     check_active, choices, copy, faulty, kill, kit, last_asked, lock, op::Op, recover_once, recover_twice, settle,
     told, visited, whole,
 };
-use crate::{
-    reference::check_finished,
-    rig::{World, copy_tree, fast_dir, snapshot},
-};
+use crate::rig::{World, copy_tree, fast_dir, snapshot};
 
 /// Disks per cut of a transaction: nothing of what was not synced, all of it, and random parts.
 const DISKS: (u64, u64) = (4, 12);
@@ -39,7 +36,10 @@ fn with_disk(root: &Path, faults: &Faults, seed: u64, salt: u64, check: impl FnO
         _ => random(n),
     };
     faults.power_cut(&disk, &mut choose).unwrap().unwrap();
-    copy_tree(&root.join("data"), &disk.join("data"));
+    // A purge takes it.
+    if root.join("data").is_dir() {
+        copy_tree(&root.join("data"), &disk.join("data"));
+    }
     check(&disk);
 }
 
@@ -130,7 +130,7 @@ fn recovery(op: Op, dead: &Path, reopen: &dyn Fn(&Path, u64) -> FaultStore, at: 
                 check_active(op, disk, &at);
                 if n == 1 {
                     let release = op.complete(kit(), disk, &at);
-                    check_finished(disk, release, &at);
+                    op.check_finished(disk, release, &at);
                 }
             });
             count += 1;

@@ -27,7 +27,7 @@ use op::{Kit, Op, kit};
 use tempfile::TempDir;
 
 use crate::{
-    reference::{active_release, check_finished, check_whole},
+    reference::active_release,
     rig::{NO_WAIT, World, copy_tree, fast_dir, holder, snapshot},
 };
 
@@ -102,7 +102,7 @@ fn settle(kit: &Kit, op: Op, root: &Path, at: &str) {
     op.check_at_rest(root, at);
     check_active(op, root, at);
     let release = op.complete(kit, root, at);
-    check_finished(root, release, at);
+    op.check_finished(root, release, at);
 }
 
 /// The same after a refusal, which may have left an old front door, an empty staging directory, a doomed tree.
@@ -111,7 +111,7 @@ fn settle_refused(kit: &Kit, op: Op, root: &Path, at: &str) {
     op.check_whole(root, at);
     check_active(op, root, at);
     let release = op.complete(kit, root, at);
-    check_whole(root, at);
+    op.check_whole(root, at);
     assert_eq!(active_release(root), release, "{at}: what is active");
 }
 
@@ -187,6 +187,7 @@ matrix! {
     back = Rollback,
     pruning = Prune,
     uninstalling = Uninstall,
+    purging = Purge,
     repairing = Repair,
 }
 

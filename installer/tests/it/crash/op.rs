@@ -19,7 +19,7 @@ use kojibox_state::{InstallRoot, LockedRoot, layout::place, records::LAUNCHER};
 use tempfile::TempDir;
 
 use crate::{
-    reference::{active_release, check_at_rest, check_generations, check_whole, give_data},
+    reference::{active_release, check_at_rest, check_finished, check_generations, check_whole, give_data},
     rig::{CREATED, FakeGate, NO_WAIT, Stick, Tree, World, app, fast_dir, holder, launcher, plan, snapshot, web},
 };
 
@@ -66,6 +66,7 @@ pub(super) enum Op {
     Rollback,
     Prune,
     Uninstall,
+    Purge,
     Repair,
 }
 
@@ -79,6 +80,7 @@ impl Op {
         Self::Rollback,
         Self::Prune,
         Self::Uninstall,
+        Self::Purge,
         Self::Repair,
     ];
 
@@ -91,7 +93,7 @@ impl Op {
     fn history(self) -> &'static [u8] {
         match self {
             Self::Install | Self::InstallBroken => &[],
-            Self::Update | Self::UpdateBroken | Self::Uninstall => &[1],
+            Self::Update | Self::UpdateBroken | Self::Uninstall | Self::Purge => &[1],
             Self::Rollback | Self::Repair => &[1, 2],
             Self::Prune => &[1, 2, 3],
         }
@@ -106,7 +108,7 @@ impl Op {
             Self::UpdateBroken => (Some(1), Some(1)),
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune => (Some(3), Some(3)),
-            Self::Uninstall => (Some(1), None),
+            Self::Uninstall | Self::Purge => (Some(1), None),
             Self::Repair => (Some(2), Some(2)),
         }
     }
@@ -145,6 +147,11 @@ impl Op {
         if self == Self::Repair {
             damage(&root);
         }
+        if self == Self::Purge {
+            // Something of a person, so that the root stays and can be looked at.
+            fs::write(root.join("notes.txt"), "mine").unwrap();
+            fs::create_dir_all(root.join("run/app")).unwrap();
+        }
         dir
     }
 
@@ -179,8 +186,8 @@ impl Op {
                 assert!(done.lacking.is_empty() && done.left.is_empty(), "{done:?}");
                 Ok(())
             }
-            Self::Uninstall => {
-                let purge_data = false;
+            Self::Uninstall | Self::Purge => {
+                let purge_data = self == Self::Purge;
                 uninstall(locked, &UninstallOptions { command, purge_data }, &env).map(drop)
             }
         }
@@ -190,6 +197,7 @@ impl Op {
     pub(super) fn check_at_rest(self, root: &Path, at: &str) {
         match self {
             Self::Repair => check_damage(root, at),
+            Self::Purge => check_purged(root, at, check_at_rest),
             _ => check_at_rest(root, at),
         }
     }
@@ -198,7 +206,16 @@ impl Op {
     pub(super) fn check_whole(self, root: &Path, at: &str) {
         match self {
             Self::Repair => check_damage(root, at),
+            Self::Purge => check_purged(root, at, check_whole),
             _ => check_whole(root, at),
+        }
+    }
+
+    /// What must hold at its end, and of a repair too.
+    pub(super) fn check_finished(self, root: &Path, release: Option<u8>, at: &str) {
+        match self {
+            Self::Purge => check_purged(root, at, |root, at| check_finished(root, release, at)),
+            _ => check_finished(root, release, at),
         }
     }
 
@@ -229,6 +246,14 @@ impl Op {
         let unproven = self == Self::InstallBroken && was == Some(1);
         if unproven { was } else { self.ends().1 }
     }
+}
+
+/// Data may be gone, and only that is another rule than for the others; what is not gone is as it was.
+fn check_purged(root: &Path, at: &str, check: impl Fn(&Path, &str)) {
+    if !root.join("data/app/default/table").exists() {
+        give_data(root);
+    }
+    check(root, at);
 }
 
 /// Damages both generations of a root in every way that a repair knows.

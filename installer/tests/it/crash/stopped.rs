@@ -11,7 +11,6 @@ use kojibox_state::{
 use super::{
     check_active, copy, faulty, kill, kit, last_asked, lock, once, op::Op, recover_once, settle, told, visited,
 };
-use crate::reference::check_finished;
 
 /// Stops `op` before and in the middle of every mutation; then stops the recovery of each at every one of its own.
 pub(super) fn everywhere(op: Op) {
@@ -24,7 +23,7 @@ pub(super) fn everywhere(op: Op) {
             let ended = op.run(kit(), locked);
             if !faults.is_dead() {
                 assert!(ended.is_ok() || op.is_broken(), "{ended:?}");
-                check_finished(&root, op.ends().1, "not stopped");
+                op.check_finished(&root, op.ends().1, "not stopped");
                 told(op, "stops", points);
                 told(op, "stops of a recovery", recoveries);
                 assert!(

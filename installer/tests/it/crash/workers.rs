@@ -22,10 +22,7 @@ use super::{
     op::{Kit, Op},
     recover_twice, settle, settle_refused, told, visited,
 };
-use crate::{
-    reference::check_finished,
-    rig::{Stick, Tree, app, copy_tree, fast_dir, launcher, noise},
-};
+use crate::rig::{Stick, Tree, app, copy_tree, fast_dir, launcher, noise};
 
 /// A medium whose reads take times that follow from a seed.
 struct Uneven {
@@ -108,7 +105,7 @@ fn asked(kit: &Kit, op: Op, before: &std::path::Path) -> Vec<Asked> {
     let (_dir, root) = copy(before);
     let (faults, locked) = faulty(&root, kill(u64::MAX), false);
     drop(op.run(kit, locked));
-    check_finished(&root, op.ends().1, "nothing happened to it");
+    op.check_finished(&root, op.ends().1, "nothing happened to it");
     faults.asked()
 }
 
@@ -188,7 +185,10 @@ fn ended(kit: &Kit, op: Op, before: &std::path::Path, plan: FaultPlan, seed: u64
         let disk = dir.path().join("root");
         std::fs::create_dir(&disk).unwrap();
         faults.power_cut(&disk, &mut choices(seed + 1)).unwrap().unwrap();
-        copy_tree(&root.join("data"), &disk.join("data"));
+        // A purge takes it.
+        if root.join("data").is_dir() {
+            copy_tree(&root.join("data"), &disk.join("data"));
+        }
         recover_twice(&disk, &name);
         op.check_at_rest(&disk, &name);
         check_active(op, &disk, &name);
