@@ -1,6 +1,6 @@
 //! Owns one `http:` or `https:` answer.
 
-use std::{ffi::OsStr, io::Read as _};
+use std::io::Read as _;
 
 use ureq::{
     Agent, Body,
@@ -132,9 +132,9 @@ fn agent(job: &Job<'_>, url: &str) -> Result<Agent, Failure> {
 /// The proxy that the person's environment names for `url`.
 fn proxy(job: &Job<'_>, url: &str) -> Result<Option<ureq::Proxy>, Failure> {
     let var = |name: &str| {
-        let lower = job.env.vars.get(OsStr::new(name));
-        let upper = || job.env.vars.get(OsStr::new(&name.to_uppercase()));
-        let value = lower.or_else(upper).and_then(|v| v.to_str());
+        let lower = job.env.vars.get(name);
+        let upper = || job.env.vars.get(&name.to_uppercase());
+        let value = lower.or_else(upper).and_then(std::ffi::OsStr::to_str);
         value.filter(|v| !v.is_empty())
     };
     let authority = url

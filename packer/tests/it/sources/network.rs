@@ -38,7 +38,7 @@ fn twice(name: &str, targets: &str, source: &str) -> BTreeMap<String, Vec<String
             .unwrap_or_else(|e| panic!("{}", super::desk::chain(&e)));
         let first = digest(&tree);
         let mut other = Desk::new();
-        other.env.vars.clone_from(&desk.env.vars);
+        other.env.vars = desk.env.vars.clone();
         other.target = *target;
         if matches!(component.source.origin, Origin::Crate { .. }) {
             other.cache = desk.cache.clone();
