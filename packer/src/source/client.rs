@@ -1,58 +1,21 @@
 //! Owns running package clients: the person's own configuration, a private folder, no input, their own words on failure.
 
+mod process;
+mod vars;
+
 use std::{
-    collections::BTreeMap,
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use super::{FetchEnv, error::SourceError};
+use crate::interrupt;
+pub use vars::ClientVars;
 
 /// Most lines of a client's words that are shown.
 const MAX_LINES: usize = 12;
-
-/// Variables that are ours begin with this; one of them holds the passphrase of signing keys.
-const OURS: &[u8] = b"KOJIBOX_";
-
-/// The environment that package clients get: what the person's own shell has, without variables that are ours.
-///
-/// Clients run what others wrote (plugins, `cargo install` even build scripts), and our variables are none of their business:
-/// `KOJIBOX_KEY_PASSPHRASE` opens the signing keys. There is no way to put such a variable in.
-#[derive(Clone, Debug, Default)]
-pub struct ClientVars(BTreeMap<OsString, OsString>);
-
-impl ClientVars {
-    /// Sets a variable, unless it is one of ours.
-    pub fn insert(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
-        let name = name.into();
-        if !is_ours(&name) {
-            self.0.insert(name, value.into());
-        }
-    }
-
-    /// The value of a variable.
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
-    }
-}
-
-impl FromIterator<(OsString, OsString)> for ClientVars {
-    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(vars: I) -> Self {
-        let mut all = Self::default();
-        for (name, value) in vars {
-            all.insert(name, value);
-        }
-        all
-    }
-}
-
-/// Case does not count: on Windows it does not tell variables apart.
-fn is_ours(name: &OsStr) -> bool {
-    let start = name.as_encoded_bytes().get(..OURS.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(OURS))
-}
 
 /// A package client and what to say when it is not there.
 #[derive(Clone, Copy, Debug)]
@@ -163,16 +126,17 @@ impl<'a> Call<'a> {
     fn output(&self) -> Result<Output, SourceError> {
         let mut first = None;
         for program in self.client.programs {
-            let started = Command::new(program[0])
+            let mut command = Command::new(program[0]);
+            command
                 .args(&program[1..])
                 .args(&self.args)
                 .current_dir(&self.folder)
                 .env_clear()
-                .envs(&self.env.vars.0)
-                .envs(self.vars.iter().map(|(name, value)| (name, value)))
-                .stdin(Stdio::null())
-                .output();
-            match started {
+                .envs(self.env.vars.iter())
+                .envs(self.vars.iter().map(|(name, value)| (name, value)));
+            let ran = process::output(&mut command);
+            interrupt::check()?;
+            match ran {
                 Ok(output) => return Ok(output),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => drop(first.get_or_insert(e)),
                 Err(e) => return Err(self.not_started(e)),

@@ -17,7 +17,7 @@ use super::{
     client::{CARGO, Call, RUSTC},
     error::{SourceError, failed},
 };
-use crate::{definition::Origin, lock::LockedInput};
+use crate::{definition::Origin, interrupt::Stoppable, lock::LockedInput};
 
 pub(super) fn lock(job: &Job<'_>, origin: &Origin) -> Result<Vec<LockedInput>, SourceError> {
     let Origin::Crate { name, version, .. } = origin else {
@@ -149,13 +149,13 @@ fn pack_programs(bin: &Path, out: &Path) -> Result<(), SourceError> {
     let mut tar = tar::Builder::new(file);
     for name in names {
         let path = bin.join(&name);
-        let mut program = File::open(&path).map_err(failed("read", &path))?;
+        let program = File::open(&path).map_err(failed("read", &path))?;
         let mut header = tar::Header::new_ustar();
         header.set_size(program.metadata().map_err(failed("read", &path))?.len());
         header.set_mode(0o755);
         header.set_mtime(0);
         let inner = format!("bin/{}", name.to_string_lossy());
-        tar.append_data(&mut header, inner, &mut program)
+        tar.append_data(&mut header, inner, Stoppable(program))
             .map_err(failed("write", out))?;
     }
     tar.into_inner()

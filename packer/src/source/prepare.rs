@@ -19,6 +19,7 @@ use super::{
 use crate::{
     cache::Cache,
     definition::{Origin, ResolvedComponent},
+    interrupt,
     lock::{LockEntry, LockedInput},
     upstream::SignedBy,
 };
@@ -70,6 +71,7 @@ impl Job<'_> {
         let source = &component.source;
         self.fetch(&source.origin, &lock.inputs)?;
         let tree = self.unpack(&source.origin, &lock.inputs)?;
+        interrupt::check()?;
         let mut tree = apply::apply(tree, &source.steps)?;
         rpath::apply(&mut tree, &source.steps.rpath, self.scratch)?;
         let links = links::settle(&mut tree, self.target.os() == Some(Os::Windows))?;
@@ -104,6 +106,7 @@ impl Job<'_> {
         let whole = matches!(origin, Origin::Url { unpack: false, .. });
         let mut tree = Tree::default();
         for input in inputs {
+            interrupt::check()?;
             let mut cached = self.cached(input)?;
             let one = if whole {
                 unpack::keep(&mut cached.file, &input.name, self.scratch)?

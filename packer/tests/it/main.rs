@@ -5,6 +5,8 @@ mod bench;
 mod build;
 mod definition;
 mod finished;
+#[cfg(unix)]
+mod interrupted;
 mod keys;
 mod parity;
 mod sources;

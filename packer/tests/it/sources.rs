@@ -8,6 +8,8 @@ mod commands;
 mod debian;
 mod desk;
 mod downloads;
+#[cfg(unix)]
+mod interrupted;
 mod network;
 #[cfg(target_os = "linux")]
 mod rpath;
