@@ -10,6 +10,7 @@ mod desk;
 mod downloads;
 #[cfg(unix)]
 mod interrupted;
+#[cfg(feature = "network-sources")]
 mod network;
 #[cfg(target_os = "linux")]
 mod rpath;

@@ -144,19 +144,6 @@ pub(super) fn listing(tree: &PreparedTree) -> Vec<String> {
     tree.entries.iter().map(line).collect()
 }
 
-/// One digest over the whole tree, and its size.
-pub(super) fn digest(tree: &PreparedTree) -> (Digest, u64) {
-    let mut hasher = kojibox_signing::Hasher::new();
-    let mut total = 0;
-    for entry in &tree.entries {
-        hasher.update(format!("{} {:?}\n", entry.path, entry.kind).as_bytes());
-        if let InputKind::File { open, .. } = &entry.kind {
-            total += std::io::copy(&mut open().unwrap(), &mut hasher).unwrap();
-        }
-    }
-    (hasher.finish(), total)
-}
-
 /// A component from this origin.
 pub(super) fn component(origin: Origin, steps: Steps) -> ResolvedComponent {
     ResolvedComponent {
