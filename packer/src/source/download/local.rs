@@ -1,10 +1,11 @@
 //! Owns `file:` addresses.
 
 use std::{
-    fs::File,
     io::Read as _,
     path::{Path, PathBuf},
 };
+
+use kojibox_packs::source::open_regular;
 
 use super::{Failure, Partial};
 use crate::{interrupt, source::Job};
@@ -36,12 +37,7 @@ pub(super) fn decode(text: &str) -> String {
 /// Copies a local file.
 pub(super) fn copy(job: &Job<'_>, path: &Path, partial: &mut Partial) -> Result<(), Failure> {
     partial.clear().map_err(Failure::Here)?;
-    // What is no file (a pipe) might never be opened.
-    match path.metadata() {
-        Ok(found) if !found.is_file() => return Err(Failure::Gone("it is no regular file".into())),
-        _ => {}
-    }
-    let mut file = File::open(path).map_err(|e| Failure::Gone(e.into()))?;
+    let mut file = open_regular(path).map_err(|e| Failure::Gone(e.into()))?;
     let mut buf = vec![0; 1 << 17];
     loop {
         interrupt::check().map_err(|e| Failure::Here(e.into()))?;
