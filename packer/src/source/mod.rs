@@ -39,6 +39,7 @@ use crate::{
 };
 
 pub(crate) use apply::glob;
+pub use bundle::DebianPackage;
 pub use client::ClientVars;
 pub use error::SourceError;
 use error::failed;
