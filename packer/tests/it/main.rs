@@ -3,6 +3,7 @@
 
 mod bench;
 mod build;
+mod damaged;
 mod definition;
 mod finished;
 #[cfg(unix)]
