@@ -69,8 +69,8 @@ pub fn main() -> ExitCode {
     kojibox_console::finish(&ui, |ui| {
         interrupt::listen().map_err(|e| Report::new(Exit::Unexpected, e))?;
         match cli.command.run(ui) {
-            // Whatever failed because of it, Ctrl-C is the reason.
-            Err(_) if interrupt::asked() => Err(interrupt::report()),
+            // Whatever failed because of it, Ctrl-C is the reason. Who knows that says what the state is.
+            Err(report) if interrupt::asked() && report.exit() != Exit::Cancelled => Err(interrupt::report()),
             outcome => outcome,
         }
     })

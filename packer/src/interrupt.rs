@@ -1,11 +1,13 @@
 //! Owns Ctrl-C: the first asks the work at hand to stop and clean up, the second ends the program at once, both with code 3.
 
 use std::{
-    io,
+    io::{self, Read},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use kojibox_console::{Exit, Report};
@@ -18,6 +20,9 @@ use signal_hook::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
+
+/// Longest time that a wait goes on after Ctrl-C.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -45,6 +50,30 @@ pub fn asked() -> bool {
 /// Fails once Ctrl-C was pressed; for loops over long work.
 pub fn check() -> Result<(), Interrupted> {
     if asked() { Err(Interrupted) } else { Ok(()) }
+}
+
+/// Waits for `time`, or fails once Ctrl-C was pressed.
+pub(crate) fn sleep(time: Duration) -> Result<(), Interrupted> {
+    let started = Instant::now();
+    loop {
+        check()?;
+        let left = time.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(LOOK));
+    }
+}
+
+/// A reader that fails once Ctrl-C was pressed; for bytes that may be many.
+#[derive(Debug)]
+pub(crate) struct Stoppable<R>(pub(crate) R);
+
+impl<R: Read> Read for Stoppable<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        check().map_err(io::Error::other)?;
+        self.0.read(buf)
+    }
 }
 
 /// What a command gives back once Ctrl-C was pressed.

@@ -1,9 +1,6 @@
 //! Owns getting the blob of one tree: taken from the depot if the same tree is there already, else written.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use kojibox_packs::{
     Progress, Target,
@@ -14,7 +11,7 @@ use kojibox_packs::{
 use kojibox_signing::Document as _;
 
 use super::stock::Stock;
-use crate::interrupt;
+use crate::interrupt::Stoppable;
 
 /// A blob, its index and what is known of them.
 #[derive(Debug)]
@@ -110,15 +107,6 @@ fn stoppable(entry: InputEntry) -> InputEntry {
         other => other,
     };
     InputEntry { path: entry.path, kind }
-}
-
-struct Stoppable(Box<dyn Read + Send>);
-
-impl Read for Stoppable {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        interrupt::check().map_err(io::Error::other)?;
-        self.0.read(buf)
-    }
 }
 
 /// Takes parts and forgets them.

@@ -18,7 +18,7 @@ use super::{
     runtime::Scan,
     sbom::{FileHash, InnerPackage},
 };
-use crate::{definition::RuntimeKind, interrupt};
+use crate::{definition::RuntimeKind, interrupt, source::DebianPackage};
 
 /// Longest program that is looked into for what it needs of its host.
 const MAX_PROGRAM: u64 = 1 << 30;
@@ -42,6 +42,8 @@ pub(super) struct Input {
     pub(super) inputs_sha256: Option<Digest>,
     /// The entries are the same for every target.
     pub(super) portable: bool,
+    /// The Debian packages that its files are from.
+    pub(super) packages: Vec<DebianPackage>,
     pub(super) entries: Vec<InputEntry>,
 }
 
@@ -117,6 +119,7 @@ impl Input {
     fn look(&self, target: Target) -> Result<(Scan, Vec<InnerPackage>, Vec<String>), AssembleError> {
         let mut scan = Scan::new(target);
         let mut inventory = Inventory::default();
+        inventory.bundled(&self.packages);
         let (mut exec, mut symlink) = (false, false);
         for entry in &self.entries {
             let path = entry.path.as_str();

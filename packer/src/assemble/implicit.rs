@@ -49,6 +49,7 @@ pub(super) fn pack_files(pack: &ResolvedPack) -> Result<Option<Input>, AssembleE
         signature: None,
         inputs_sha256: None,
         portable: true,
+        packages: Vec::new(),
         entries,
     }))
 }
@@ -78,6 +79,7 @@ pub(super) fn launcher(from: &Path, target: Target) -> Result<Input, AssembleErr
         signature: None,
         inputs_sha256: None,
         portable: false,
+        packages: Vec::new(),
         entries: vec![InputEntry::file(path, 0o755, size, PathBuf::from(from))],
     })
 }

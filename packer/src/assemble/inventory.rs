@@ -1,9 +1,10 @@
 //! Owns finding the packages inside a component for the SBOM: npm packages below `node_modules`, Python wheels by their
-//! `dist-info`. What cannot be read is left out; an SBOM names what is known.
+//! `dist-info`, Debian packages by what a bundle knows of itself. What cannot be read is left out; an SBOM names what is known.
 
 use std::collections::BTreeSet;
 
 use super::{purl, sbom::InnerPackage};
+use crate::source::DebianPackage;
 
 /// Longest description that is read.
 pub(super) const MAX_BYTES: u64 = 4 << 20;
@@ -16,6 +17,17 @@ impl Inventory {
     /// True if the file at `path` describes a package.
     pub(super) fn wants(path: &str) -> bool {
         is_npm(path) || is_wheel(path)
+    }
+
+    /// Takes the packages of a bundle. What their licences are stands in their copyright files only.
+    pub(super) fn bundled(&mut self, packages: &[DebianPackage]) {
+        let inner = |package: &DebianPackage| InnerPackage {
+            purl: purl::deb(&package.name, &package.version, Some(&package.architecture)),
+            name: package.name.clone(),
+            version: package.version.clone(),
+            license: None,
+        };
+        self.0.extend(packages.iter().map(inner));
     }
 
     /// Reads one description.

@@ -246,6 +246,7 @@ fn input((component, tree): (&ResolvedComponent, PreparedTree)) -> Input {
         signature: tree.signature,
         inputs_sha256: Some(tree.inputs_sha256),
         portable: tree.portable,
+        packages: tree.packages,
         entries: tree.entries,
     }
 }

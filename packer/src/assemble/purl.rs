@@ -27,11 +27,16 @@ pub(super) fn of_source(source: &str) -> Option<String> {
             let (name, version) = rest.split_once('=')?;
             let (name, arch) = name.split_once(':').map_or((name, None), |(n, a)| (n, Some(a)));
             let version = version.strip_suffix("+closure").unwrap_or(version);
-            let arch = arch.map(|a| format!("?arch={}", encode(a))).unwrap_or_default();
-            Some(format!("pkg:deb/debian/{}@{}{arch}", encode(name), encode(version)))
+            Some(deb(name, version, arch))
         }
         _ => None,
     }
+}
+
+/// The package URL of a Debian package.
+pub(super) fn deb(name: &str, version: &str, architecture: Option<&str>) -> String {
+    let arch = architecture.map(|a| format!("?arch={}", encode(a))).unwrap_or_default();
+    format!("pkg:deb/debian/{}@{}{arch}", encode(name), encode(version))
 }
 
 /// The package URL of an npm package.

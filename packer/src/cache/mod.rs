@@ -1,11 +1,13 @@
 //! Owns the content-addressed download cache: bytes named by their SHA-256, checked on every use, written atomically.
 //!
 //! Shape: `<dir>/sha256/<2 hex>/<64 hex>`, `<dir>/partial/` for downloads that may be resumed, `<dir>/temp/` for what is
-//! being written, `<dir>/clients/<name>/` for the caches of package clients. Everything may be deleted at any time.
+//! being written and goes with whoever writes it, `<dir>/clients/<name>/` for the caches of package clients. Everything may
+//! be deleted while nobody uses it.
 //!
 //! *Limitations*: the folder belongs to one user; it guards against damage, not against its owner.
 
 mod place;
+mod scratch;
 
 use std::{
     fs::{self, File},
@@ -15,7 +17,10 @@ use std::{
 
 use kojibox_signing::{Digest, Hasher};
 
+use crate::interrupt::Stoppable;
+
 pub use place::default_dir;
+pub use scratch::Scratch;
 
 /// Bytes by their SHA-256.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ impl Cache {
             Err(e) => return Err(failed("open", &path)(e)),
         };
         let mut hasher = Hasher::new();
-        let size = io::copy(&mut file, &mut hasher).map_err(failed("read", &path))?;
+        let size = io::copy(&mut Stoppable(&mut file), &mut hasher).map_err(failed("read", &path))?;
         if hasher.finish() != *digest {
             drop(file);
             fs::remove_file(&path).map_err(failed("drop the damaged entry", &path))?;
@@ -98,7 +103,7 @@ impl Cache {
     /// Starts a new entry.
     pub fn incoming(&self) -> Result<Incoming, CacheError> {
         let dir = self.sub("temp")?;
-        let temp = tempfile::NamedTempFile::new_in(&dir).map_err(failed("write in", &dir))?;
+        let temp = scratch::file(&dir).map_err(failed("write in", &dir))?;
         Ok(Incoming {
             cache: self.clone(),
             temp,
@@ -111,7 +116,7 @@ impl Cache {
     pub fn insert(&self, reader: &mut dyn Read) -> Result<(Digest, u64), CacheError> {
         let mut incoming = self.incoming()?;
         let path = incoming.temp.path().to_owned();
-        io::copy(reader, &mut incoming).map_err(failed("write", &path))?;
+        io::copy(&mut Stoppable(reader), &mut incoming).map_err(failed("write", &path))?;
         incoming.finish()
     }
 
@@ -121,13 +126,11 @@ impl Cache {
         self.insert(&mut &*bytes).map(|(digest, _)| digest)
     }
 
-    /// A private folder on the volume of the cache, removed when dropped: for what is unpacked on the way into a pack.
-    pub fn scratch(&self) -> Result<tempfile::TempDir, CacheError> {
+    /// A private folder on the volume of the cache, removed when dropped: for what is unpacked on the way into a pack. What
+    /// killed programs left of such folders is removed first.
+    pub fn scratch(&self) -> Result<Scratch, CacheError> {
         let dir = self.sub("temp")?;
-        tempfile::Builder::new()
-            .prefix("scratch-")
-            .tempdir_in(&dir)
-            .map_err(failed("write in", &dir))
+        scratch::folder(&dir).map_err(failed("write in", &dir))
     }
 
     /// A folder of the cache that a package client or a resumed download uses, made if absent.

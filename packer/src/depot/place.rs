@@ -183,24 +183,39 @@ impl Claim {
         };
         if lock.is_some() {
             for folder in &folders {
-                sweep(folder);
+                sweep(folder, is_unfinished);
             }
-            sweep(&depot.join("parity"));
+            sweep(&depot.join("parity"), is_unfinished);
+            // Others have files at the top of a stick, too.
+            sweep(depot, is_pending);
+            for publisher in fs::read_dir(depot.join("trust")).into_iter().flatten().flatten() {
+                sweep(&publisher.path(), is_pending);
+            }
         }
         Ok(Self { _lock: lock })
     }
 }
 
 /// Removes unfinished files. Best effort, since nobody reads them.
-fn sweep(folder: &Path) {
+fn sweep(folder: &Path, unfinished: fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let ours = |n: &str| n.starts_with('.') && [SUFFIX, ".tmp"].iter().any(|s| n.ends_with(s));
-        if name.to_str().is_some_and(ours) {
+        if entry.file_name().to_str().is_some_and(unfinished) {
             drop(fs::remove_file(entry.path()));
         }
     }
+}
+
+/// A file in a folder that is ours alone, of this module or of who writes blobs.
+fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && [SUFFIX, ".tmp"].iter().any(|end| name.ends_with(end))
+}
+
+/// A name that [`Pending`] makes, and hardly anybody else.
+fn is_pending(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(SUFFIX));
+    let random = inner.and_then(|name| name.rsplit_once('.')).map(|(_, random)| random);
+    random.is_some_and(|r| r.len() == 8 && r.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 /// Makes the names in `dir` durable.
@@ -221,8 +236,19 @@ mod tests {
         let count = || fs::read_dir(&blobs).unwrap().count();
         fs::create_dir(&blobs).unwrap();
         fs::write(blobs.join(".a.0011aabb.partial"), "left by a crash").unwrap();
+        fs::create_dir_all(dir.path().join("trust/0011223344556677")).unwrap();
+        let top = [
+            ".README.txt.0011aabb.partial",
+            "trust/0011223344556677/.1.root.json.0011aabb.partial",
+        ];
+        let foreign = [".film.partial", ".a.0011AABB.partial", "b.0011aabb.partial", ".tmp"];
+        for name in top.iter().chain(&foreign) {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
         let claim = Claim::take(dir.path()).unwrap();
         assert_eq!(count(), 0);
+        let there = |name: &&str| dir.path().join(name).exists();
+        assert!(!top.iter().any(&there) && foreign.iter().all(there));
         assert!(matches!(Claim::take(dir.path()), Err(PlaceError::Busy { .. })));
 
         let mut dropped = Pending::create(&blobs, "a").unwrap();

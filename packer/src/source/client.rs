@@ -1,13 +1,18 @@
 //! Owns running package clients: the person's own configuration, a private folder, no input, their own words on failure.
 
+mod process;
+mod vars;
+
 use std::{
     ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use super::{FetchEnv, error::SourceError};
+use crate::interrupt;
+pub use vars::ClientVars;
 
 /// Most lines of a client's words that are shown.
 const MAX_LINES: usize = 12;
@@ -121,16 +126,17 @@ impl<'a> Call<'a> {
     fn output(&self) -> Result<Output, SourceError> {
         let mut first = None;
         for program in self.client.programs {
-            let started = Command::new(program[0])
+            let mut command = Command::new(program[0]);
+            command
                 .args(&program[1..])
                 .args(&self.args)
                 .current_dir(&self.folder)
                 .env_clear()
-                .envs(&self.env.vars)
-                .envs(self.vars.iter().map(|(name, value)| (name, value)))
-                .stdin(Stdio::null())
-                .output();
-            match started {
+                .envs(self.env.vars.iter())
+                .envs(self.vars.iter().map(|(name, value)| (name, value)));
+            let ran = process::output(&mut command);
+            interrupt::check()?;
+            match ran {
                 Ok(output) => return Ok(output),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => drop(first.get_or_insert(e)),
                 Err(e) => return Err(self.not_started(e)),

@@ -1,7 +1,8 @@
 //! Owns programs from crates: `cargo install --locked` for this machine, statically linked where the system can, paths
 //! remapped. The result is kept in the cache as a plain tar and pinned like a download.
 //!
-//! *Limitations*: only for the machine that builds; another compiler gives other bytes, which the lock then refuses.
+//! *Limitations*: only for the machine that builds; another compiler gives other bytes, which the lock then refuses. Compiling
+//! runs the build scripts and macros of the crate and of its dependencies, as the person who locks or fetches.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use super::{
     client::{CARGO, Call, RUSTC},
     error::{SourceError, failed},
 };
-use crate::{definition::Origin, lock::LockedInput};
+use crate::{definition::Origin, interrupt::Stoppable, lock::LockedInput};
 
 pub(super) fn lock(job: &Job<'_>, origin: &Origin) -> Result<Vec<LockedInput>, SourceError> {
     let Origin::Crate { name, version, .. } = origin else {
@@ -125,7 +126,7 @@ fn not_possible(what: &str, reason: &str) -> SourceError {
 
 /// Flags for this call only: static, and without the folders of this machine in the result.
 fn rust_flags(job: &Job<'_>, folder: &Path, host: &str) -> String {
-    let var = |name: &str| job.env.vars.get(std::ffi::OsStr::new(name)).map(PathBuf::from);
+    let var = |name: &str| job.env.vars.get(name).map(PathBuf::from);
     let home = var("CARGO_HOME").or_else(|| var("HOME").or_else(|| var("USERPROFILE")).map(|h| h.join(".cargo")));
     let mut flags = Vec::new();
     if !host.contains("apple") {
@@ -148,13 +149,13 @@ fn pack_programs(bin: &Path, out: &Path) -> Result<(), SourceError> {
     let mut tar = tar::Builder::new(file);
     for name in names {
         let path = bin.join(&name);
-        let mut program = File::open(&path).map_err(failed("read", &path))?;
+        let program = File::open(&path).map_err(failed("read", &path))?;
         let mut header = tar::Header::new_ustar();
         header.set_size(program.metadata().map_err(failed("read", &path))?.len());
         header.set_mode(0o755);
         header.set_mtime(0);
         let inner = format!("bin/{}", name.to_string_lossy());
-        tar.append_data(&mut header, inner, &mut program)
+        tar.append_data(&mut header, inner, Stoppable(program))
             .map_err(failed("write", out))?;
     }
     tar.into_inner()

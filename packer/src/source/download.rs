@@ -4,6 +4,7 @@
 
 mod http;
 mod local;
+mod wire;
 
 use std::{
     fs::{self, File},
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::{
     definition::Signature,
+    interrupt::{self, Stoppable},
     lock::{LockedInput, LockedSignature},
     upstream::{MAX_SIGNATURE, SignedBy, UpstreamError},
 };
@@ -238,7 +240,7 @@ impl Partial {
         rewind(&mut self.file, &self.path)?;
         if let Some(expected) = demand.sha256 {
             let mut hasher = kojibox_signing::Hasher::new();
-            let size = io::copy(&mut self.file, &mut hasher).map_err(failed("read", &self.path))?;
+            let size = io::copy(&mut Stoppable(&mut self.file), &mut hasher).map_err(failed("read", &self.path))?;
             let got = hasher.finish();
             if got != *expected {
                 self.clear()?;
@@ -252,6 +254,8 @@ impl Partial {
             rewind(&mut self.file, &self.path)?;
         }
         if let Err(e) = demand.check_signature(what, &mut self.file) {
+            // Whoever stopped the check has not said that the bytes are wrong.
+            interrupt::check()?;
             self.clear()?;
             return Err(e);
         }
@@ -260,11 +264,21 @@ impl Partial {
         Ok((got, size))
     }
 
-    fn drop_file(&self) -> Result<(), SourceError> {
-        if !self.kept {
+    /// Ends the file's days: it is in the cache.
+    fn drop_file(&mut self) -> Result<(), SourceError> {
+        if !std::mem::take(&mut self.kept) {
             return Ok(());
         }
         remove_if_there(&self.path)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Bytes without a checksum are of no use to the next call. It finds the file itself should this fail.
+        if self.kept && !self.pinned {
+            drop(fs::remove_file(&self.path));
+        }
     }
 }
 
@@ -299,6 +313,7 @@ fn download(
     let mut wrong = None;
     for round in 0..job.env.retry.rounds.max(1) {
         for url in left.clone() {
+            interrupt::check()?;
             tries += 1;
             match from_one(job, url, &mut partial) {
                 Ok(()) => match partial.finish(job, url, demand) {
@@ -322,7 +337,7 @@ fn download(
         }
         if round + 1 < job.env.retry.rounds {
             let wait = job.env.retry.wait.saturating_mul(1 << round.min(16));
-            std::thread::sleep(wait.min(std::time::Duration::from_secs(30)));
+            interrupt::sleep(wait.min(std::time::Duration::from_secs(30)))?;
         }
     }
     if let Some(wrong) = wrong {

@@ -5,7 +5,12 @@ use std::{error::Error, io, path::PathBuf};
 use kojibox_console::{Exit, Report};
 use kojibox_signing::Digest;
 
-use crate::{cache::CacheError, lock::LockError, upstream::UpstreamError};
+use crate::{
+    cache::CacheError,
+    interrupt::{self, Interrupted},
+    lock::LockError,
+    upstream::UpstreamError,
+};
 
 /// Why a component could not be locked, fetched or prepared.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +27,9 @@ pub enum SourceError {
         /// Why.
         source: Box<SourceError>,
     },
+    /// A person pressed Ctrl-C.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The download cache said no.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -193,6 +201,7 @@ impl SourceError {
     /// What scripts see.
     pub fn exit(&self) -> Exit {
         match self.root() {
+            Self::Interrupted(_) => Exit::Cancelled,
             Self::Checksum { .. } | Self::Integrity { .. } => Exit::Damaged,
             Self::Signature { .. } => Exit::Refused,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Exit::NoSpace,
@@ -239,6 +248,9 @@ impl SourceError {
 
 impl From<SourceError> for Report {
     fn from(error: SourceError) -> Self {
+        if interrupt::asked() {
+            return interrupt::report();
+        }
         let (exit, hint) = (error.exit(), error.hint());
         let report = Self::new(exit, error);
         match hint {

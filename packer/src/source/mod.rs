@@ -1,7 +1,8 @@
 //! Owns where components come from: locking, fetching into the cache, and preparing trees for the build.
 //!
 //! [`lock`] asks the network once and pins; [`fetch`] fills the cache with exactly that; [`prepare`] makes the tree from the
-//! cache alone. Install scripts are never run; package clients run with the person's own configuration.
+//! cache alone. Install scripts are never run; package clients run with the person's own configuration. Crates are the
+//! exception: they are compiled, and their build scripts and macros run with that.
 
 mod apply;
 mod bundle;
@@ -23,8 +24,6 @@ mod unpack;
 mod wheel;
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -40,6 +39,8 @@ use crate::{
 };
 
 pub(crate) use apply::glob;
+pub use bundle::DebianPackage;
+pub use client::ClientVars;
 pub use error::SourceError;
 use error::failed;
 pub use prepare::{PreparedTree, prepare};
@@ -50,7 +51,7 @@ pub use unpack::fuzzed;
 #[derive(Clone, Debug, Default)]
 pub struct FetchEnv {
     /// The environment for package clients; also names proxies.
-    pub vars: BTreeMap<OsString, OsString>,
+    pub vars: ClientVars,
     /// Nothing is fetched.
     pub offline: bool,
     /// How downloads are repeated.

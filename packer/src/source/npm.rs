@@ -10,7 +10,7 @@ use super::{
     client::{Call, NPM},
     error::{SourceError, failed},
 };
-use crate::lock::LockedInput;
+use crate::{interrupt::Stoppable, lock::LockedInput};
 
 /// Packages per call of the client.
 const BATCH: usize = 40;
@@ -172,9 +172,9 @@ pub(super) fn fetch(job: &Job<'_>, inputs: &[LockedInput]) -> Result<(), SourceE
 
 /// Compares a file with a subresource-integrity text; one matching digest of the strongest kind suffices.
 pub(crate) fn check_integrity(path: &Path, what: &str, promised: &str) -> Result<(), SourceError> {
-    let mut file = std::fs::File::open(path).map_err(failed("read", path))?;
+    let file = std::fs::File::open(path).map_err(failed("read", path))?;
     let mut hasher = Hash512::default();
-    std::io::copy(&mut file, &mut hasher).map_err(failed("read", path))?;
+    std::io::copy(&mut Stoppable(file), &mut hasher).map_err(failed("read", path))?;
     let got = format!("sha512-{}", STANDARD.encode(hasher.0.finalize()));
     if promised
         .split_whitespace()

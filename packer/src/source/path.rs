@@ -11,12 +11,14 @@ use super::{
     tree::{Content, MAX_ENTRIES, Node, Tree},
     wheel::hash,
 };
+use crate::interrupt;
 
 /// Reads the folder or file `from`; links are kept as links.
 pub(super) fn read(from: &Path) -> Result<Tree, SourceError> {
     let mut tree = Tree::default();
     let walk = WalkDir::new(from).follow_root_links(true).follow_links(false);
     for entry in walk {
+        interrupt::check()?;
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(from).to_owned();
             SourceError::Io {

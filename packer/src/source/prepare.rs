@@ -10,7 +10,8 @@ use kojibox_packs::{
 use kojibox_signing::Digest;
 
 use super::{
-    FetchEnv, Job, Progress, apply, bundle,
+    FetchEnv, Job, Progress, apply,
+    bundle::{self, DebianPackage, Packages},
     error::SourceError,
     links, npm_tree, path, pypi, rpath,
     tree::{Content, Node, Tree},
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     cache::Cache,
     definition::{Origin, ResolvedComponent},
+    interrupt,
     lock::{LockEntry, LockedInput},
     upstream::SignedBy,
 };
@@ -35,6 +37,8 @@ pub struct PreparedTree {
     pub signature: Option<String>,
     /// The entries are the same for every target.
     pub portable: bool,
+    /// The Debian packages that files of a bundle are from, sorted.
+    pub packages: Vec<DebianPackage>,
     /// What a builder should know.
     pub notes: Vec<String>,
 }
@@ -69,8 +73,11 @@ impl Job<'_> {
     fn prepare(&self, component: &ResolvedComponent, lock: &LockEntry) -> Result<PreparedTree, SourceError> {
         let source = &component.source;
         self.fetch(&source.origin, &lock.inputs)?;
-        let tree = self.unpack(&source.origin, &lock.inputs)?;
+        let (tree, packages) = self.unpack(&source.origin, &lock.inputs)?;
+        interrupt::check()?;
         let mut tree = apply::apply(tree, &source.steps)?;
+        // Before files are written anew.
+        let packages = packages.of(&tree);
         rpath::apply(&mut tree, &source.steps.rpath, self.scratch)?;
         let links = links::settle(&mut tree, self.target.os() == Some(Os::Windows))?;
         let mut notes = Vec::new();
@@ -88,14 +95,17 @@ impl Job<'_> {
             upstream: source.origin.upstream(lock.inputs.iter().map(|i| i.locator.as_str())),
             signature: source.origin.signed_by().map(SignedBy::short),
             portable,
+            packages,
             notes,
         })
     }
 
-    fn unpack(&self, origin: &Origin, inputs: &[LockedInput]) -> Result<Tree, SourceError> {
+    /// The tree before the steps, and whose its bytes are if it is a bundle.
+    fn unpack(&self, origin: &Origin, inputs: &[LockedInput]) -> Result<(Tree, Packages), SourceError> {
+        let plain = |tree: Tree| (tree, Packages::default());
         match origin {
-            Origin::Path { from, .. } => return path::read(from),
-            Origin::Npm { tree: Some(_), .. } => return npm_tree::unpack(self, inputs),
+            Origin::Path { from, .. } => return path::read(from).map(plain),
+            Origin::Npm { tree: Some(_), .. } => return npm_tree::unpack(self, inputs).map(plain),
             Origin::Deb {
                 closure: Some(closure), ..
             } => return bundle::unpack(self, inputs, &closure.roots),
@@ -104,6 +114,7 @@ impl Job<'_> {
         let whole = matches!(origin, Origin::Url { unpack: false, .. });
         let mut tree = Tree::default();
         for input in inputs {
+            interrupt::check()?;
             let mut cached = self.cached(input)?;
             let one = if whole {
                 unpack::keep(&mut cached.file, &input.name, self.scratch)?
@@ -115,7 +126,7 @@ impl Job<'_> {
             }
             tree.graft("", one);
         }
-        Ok(tree)
+        Ok(plain(tree))
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     error::SourceError,
     tree::{Content, Node, Spool, Taken, Tree},
 };
-use crate::elf::{self, Elf};
+use crate::{
+    elf::{self, Elf},
+    interrupt,
+};
 
 /// Longest ELF file that is rewritten, in bytes.
 const MAX_ELF: u64 = 512 << 20;
@@ -33,6 +36,7 @@ pub(super) fn apply(tree: &mut Tree, rpaths: &[(String, String)], scratch: &Path
         let Node::File { content, .. } = node else { continue };
         let hits: Vec<usize> = (0..matchers.len()).filter(|i| matchers[*i].is_match(path)).collect();
         let Some(last) = hits.last() else { continue };
+        interrupt::check()?;
         let Some((bytes, elf)) = dynamic(path, content)? else {
             continue;
         };
@@ -88,7 +92,7 @@ fn rewrite(bytes: &[u8], before: &Elf, runpath: &str) -> Result<Vec<u8>, String>
 
 fn keep(spool: &mut Spool, path: &str, bytes: &[u8]) -> Result<Content, SourceError> {
     spool.take(&mut Cursor::new(bytes), MAX_ELF * 2).map_err(|e| match e {
-        Taken::Disk(e) => e,
+        Taken::Here(e) => e,
         Taken::TooMuch => refused(path, "the tree has more than 64 GiB"),
         Taken::Reader(e) => refused(path, &e.to_string()),
     })

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::error::{SourceError, failed};
+use crate::interrupt::{self, Stoppable};
 
 /// Most entries of one component.
 pub(crate) const MAX_ENTRIES: usize = 1_000_000;
@@ -44,7 +45,7 @@ impl Content {
         }
     }
 
-    /// Opens the bytes for reading.
+    /// Opens the bytes for reading, which ends at Ctrl-C.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         let at =
             |path: &Path, e: io::Error| io::Error::new(e.kind(), format!("could not read `{}`: {e}", path.display()));
@@ -52,9 +53,9 @@ impl Content {
             Self::Spooled { spool, offset, size } => {
                 let mut file = File::open(spool).map_err(|e| at(spool, e))?;
                 file.seek(SeekFrom::Start(*offset)).map_err(|e| at(spool, e))?;
-                Ok(Box::new(file.take(*size)))
+                Ok(Box::new(Stoppable(file.take(*size))))
             }
-            Self::Outside { path, .. } => Ok(Box::new(File::open(path).map_err(|e| at(path, e))?)),
+            Self::Outside { path, .. } => Ok(Box::new(Stoppable(File::open(path).map_err(|e| at(path, e))?))),
             Self::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
         }
     }
@@ -163,11 +164,12 @@ impl Spool {
         })
     }
 
-    /// Takes everything that `reader` gives, at most `limit` bytes. Errors of the reader and of the disk are told apart.
+    /// Takes everything that `reader` gives, at most `limit` bytes, until Ctrl-C. Errors of the reader are told from ours.
     pub(crate) fn take(&mut self, reader: &mut dyn Read, limit: u64) -> Result<Content, Taken> {
         let offset = self.at;
         let mut buf = vec![0; 1 << 16];
         loop {
+            interrupt::check().map_err(|e| Taken::Here(e.into()))?;
             let n = match reader.read(&mut buf) {
                 Ok(0) => break,
                 Ok(n) => n,
@@ -178,7 +180,7 @@ impl Spool {
                 return Err(Taken::TooMuch);
             }
             let write = self.out.write_all(&buf[..n]);
-            write.map_err(|e| Taken::Disk(failed("write", &self.path)(e)))?;
+            write.map_err(|e| Taken::Here(failed("write", &self.path)(e)))?;
             self.at += n as u64;
         }
         Ok(Content::Spooled {
@@ -198,5 +200,5 @@ impl Spool {
 pub(crate) enum Taken {
     Reader(io::Error),
     TooMuch,
-    Disk(SourceError),
+    Here(SourceError),
 }

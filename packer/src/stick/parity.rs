@@ -16,7 +16,10 @@ use kojibox_packs::{
 use kojibox_signing::Digest;
 
 use super::{Plan, StickError, plan::Blob};
-use crate::depot::{Parcel, Pending, PlaceError, io_error, make_dir, sync_dir, write_small};
+use crate::{
+    depot::{Parcel, Pending, PlaceError, io_error, make_dir, sync_dir, write_small},
+    interrupt::Stoppable,
+};
 
 /// The parity that a blob gets.
 #[derive(Clone, Debug)]
@@ -110,7 +113,7 @@ impl Making {
 
 /// The digest of a parity file that is whole, for this blob and in this layout.
 fn whole(path: &Path, blob_sha256: &Digest, layout: &Layout) -> Option<Digest> {
-    let mut file = io::BufReader::with_capacity(1 << 20, File::open(path).ok()?);
+    let mut file = io::BufReader::with_capacity(1 << 20, Stoppable(File::open(path).ok()?));
     let (found, digest) = parity::whole(&mut file, blob_sha256).ok()?.ok()?;
     (found == *layout).then_some(digest)
 }

@@ -15,6 +15,7 @@ use kojibox_signing::{
 };
 use sha2::Sha512;
 
+use crate::interrupt::Stoppable;
 use minisign::MinisignKey;
 
 /// Longest signature that is read, in bytes.
@@ -157,6 +158,7 @@ impl fmt::Display for SignedBy {
 fn digest<D: sha2::Digest>(file: &mut dyn Read) -> Result<Vec<u8>, UpstreamError> {
     let mut hasher = D::new();
     let mut buf = vec![0; 1 << 16];
+    let mut file = Stoppable(file);
     loop {
         match file.read(&mut buf) {
             Ok(0) => return Ok(hasher.finalize().to_vec()),

@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::bench::{Bench, flip, ran};
+use crate::{
+    bench::{Bench, flip, ran},
+    stock::lacks,
+};
 
 fn cut(path: &Path) {
     let bytes = fs::read(path).unwrap();
@@ -84,6 +87,9 @@ fn one_refused_pack_does_not_hide_the_others() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_readme_of_a_stick_tells_the_truth() {
+    if lacks(&["ssh-keygen", "sha256sum", "zstd", "tar"]) {
+        return;
+    }
     let bench = Bench::new();
     bench.build("work/stack.toml", "depot", &[]).ends(0);
     bench

@@ -7,7 +7,7 @@ use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::VerifyingKey;
 use kojibox_signing::PublicKey;
 
-use crate::stock::{Desk, PASSPHRASE};
+use crate::stock::{Desk, PASSPHRASE, lacks};
 
 const NO_INPUT: &str = "";
 
@@ -31,6 +31,9 @@ fn keyid16(desk: &Desk, public: &str) -> String {
 
 #[test]
 fn a_key_of_ours_is_a_key_of_ssh_keygen() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     let shown = generate(&desk, "me");
     assert_eq!(desk.list("keys"), ["me", "me.pem", "me.pub"]);
@@ -52,6 +55,9 @@ fn a_key_of_ours_is_a_key_of_ssh_keygen() {
 
 #[test]
 fn keys_go_through_ssh_keygen_and_back() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     depot(&desk);
     generate(&desk, "ours");
@@ -82,6 +88,9 @@ fn keys_go_through_ssh_keygen_and_back() {
 
 #[test]
 fn a_key_that_cannot_be_opened_is_told_apart() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     depot(&desk);
     generate(&desk, "me");
@@ -134,6 +143,9 @@ fn private_keys_are_for_their_owner_alone() {
 
 #[test]
 fn an_open_key_must_be_asked_for_and_is_warned_of() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     insta::assert_snapshot!(desk.packer_as(None, "key generate --out keys --name me").refused(2), @r"
     error: could not make a key: it needs a passphrase, and there is no terminal to ask on
@@ -176,6 +188,9 @@ fn a_key_file_is_never_replaced_and_its_name_is_a_name() {
 
 #[test]
 fn stock_ssh_keygen_verifies_a_signed_pack_with_exported_signers() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     depot(&desk);
     generate(&desk, "me");
@@ -244,6 +259,9 @@ fn a_signature_is_never_replaced() {
 
 #[test]
 fn signatures_made_elsewhere_are_attached_where_they_fit() {
+    if lacks(&["ssh-keygen"]) {
+        return;
+    }
     let desk = Desk::new();
     depot(&desk);
     generate(&desk, "me");

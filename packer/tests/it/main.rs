@@ -3,8 +3,11 @@
 
 mod bench;
 mod build;
+mod damaged;
 mod definition;
 mod finished;
+#[cfg(unix)]
+mod interrupted;
 mod keys;
 mod parity;
 mod sources;

@@ -8,6 +8,9 @@ mod commands;
 mod debian;
 mod desk;
 mod downloads;
+#[cfg(unix)]
+mod interrupted;
+#[cfg(feature = "network-sources")]
 mod network;
 #[cfg(target_os = "linux")]
 mod rpath;

@@ -111,3 +111,28 @@ impl Desk {
             .replace('\\', "/")
     }
 }
+
+/// True if this machine has not all of the stock `tools` that a test asks: then it is left out, which is told, or a failure
+/// where everything must be there (`.ci/run`).
+pub(crate) fn lacks(tools: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |tool: &&&str| {
+        let name = format!("{tool}{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(&path).any(|folder| folder.join(&name).is_file())
+    };
+    match tools.iter().find(|tool| !has(tool)) {
+        None => false,
+        Some(tool) => {
+            left_out(&format!("there is no `{tool}`"));
+            true
+        }
+    }
+}
+
+/// Tells why a test is left out; fails where none may be.
+#[expect(clippy::print_stderr, reason = "what is left out is told")]
+fn left_out(why: &str) {
+    let all = std::env::var_os("NEXTEST_PROFILE").is_some_and(|profile| profile == "ci");
+    assert!(!all, "{why}; run `.ci/run setup` as root");
+    eprintln!("left out: {why}");
+}

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BlobSource, ReadSeekSend, Section, SourceError, checked};
+use super::{BlobSource, ReadSeekSend, Section, SourceError, checked, open_regular};
 use crate::{
     limits,
     names::{self, FileName},
@@ -60,7 +60,7 @@ impl Depot {
             }
             let path = entry.path();
             match fs::metadata(&path) {
-                Ok(meta) if meta.is_dir() == dirs => out.push(name),
+                Ok(meta) if dirs && meta.is_dir() || !dirs && meta.is_file() => out.push(name),
                 Ok(_) => {}
                 // A link that leads nowhere, or a file that was just removed.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -76,7 +76,7 @@ impl BlobSource for Depot {
     fn open(&self, section: &Section, name: &str) -> Result<Option<Box<dyn ReadSeekSend>>, SourceError> {
         let name = checked(section, name)?;
         let path = self.folder(section).join(&*name);
-        match fs::File::open(&path) {
+        match open_regular(&path) {
             Ok(file) => Ok(Some(Box::new(file))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(SourceError::io(&path, e)),

@@ -1,9 +1,11 @@
 //! Owns [`BlobSource`]: the one way to the files of packs, whether they lie in a depot or in a single-file pack.
 //!
-//! A source is read, never written to. Only validated names below known folders are opened.
+//! A source is read, never written to. Only validated names below known folders are opened, and only regular files: a pipe
+//! that somebody put there keeps nobody waiting.
 
 mod depot;
 mod kpack;
+mod platform;
 mod window;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 
 pub use depot::Depot;
 pub use kpack::{Kpack, KpackError, KpackWriter, MAX_FAT32, exceeds_fat32};
+pub use platform::open_regular;
 
 use crate::{
     Kind, limits,

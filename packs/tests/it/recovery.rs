@@ -8,7 +8,7 @@ use kojibox_packs::{
     write::{BlobOptions, InputEntry},
 };
 
-use crate::fixture::{Packed, Seen, What, options, tree};
+use crate::fixture::{Packed, Seen, What, lacks, options, tree};
 
 fn shell(dir: &Path, script: &str) -> String {
     let out = Command::new("bash")
@@ -47,6 +47,9 @@ fn mode_of(path: &Path) -> u32 {
 
 /// What a person without Kojibox does.
 fn recover(entries: Vec<InputEntry>, options: &BlobOptions) {
+    if lacks(&["bash", "sha256sum", "zstd", "tar"]) {
+        return;
+    }
     let expected = Seen::expected(&entries);
     let packed = Packed::new(entries, options);
     let names = packed.written.part_names(&packed.component.blob.name);

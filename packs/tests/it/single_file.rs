@@ -7,7 +7,7 @@ use kojibox_packs::{
     source::{self, BlobSource, Kpack, KpackWriter, Section, SourceError, exceeds_fat32},
 };
 
-use crate::fixture::{Packed, Seen, extract_from, options, tree, verify};
+use crate::fixture::{Packed, Seen, extract_from, lacks, options, tree, verify};
 
 const ROOT16: &str = "0011223344556677";
 const MANIFEST: &str = "p-1.0.0-any.kbx.json";
@@ -99,6 +99,9 @@ fn a_single_file_pack_gives_the_same_files_and_tree_as_its_depot() {
 #[test]
 #[cfg(unix)]
 fn stock_tar_lists_and_unpacks_a_single_file_pack() {
+    if lacks(&["tar"]) {
+        return;
+    }
     let packed = depot();
     let path = write(packed.dir.path(), &kpack(&packed));
     let out = packed.dir.path().join("out");
@@ -152,6 +155,40 @@ fn litter_is_left_out_and_only_file_names_are_opened() {
     let error = source.read_small(&Section::Packs, MANIFEST, 3).unwrap_err();
     assert!(matches!(error, SourceError::TooLarge { max: 3, .. }));
     assert_eq!(source.read_small(&Section::Packs, "none.kbx.json", 3).unwrap(), None);
+}
+
+/// A pipe has no other end here, so whoever opens it as a file waits for ever. It stands for devices too.
+#[test]
+#[cfg(unix)]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    if lacks(&["mkfifo"]) {
+        return;
+    }
+    let (says, hears) = std::sync::mpsc::channel();
+    // A thread of its own, so that a wait is a failure. It ends with the test's process.
+    std::thread::spawn(move || {
+        let packed = depot();
+        let (top, blob) = (packed.dir.path(), &packed.component.blob.name);
+        let pipe = |path: &Path| {
+            drop(fs::remove_file(path));
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.unwrap().success());
+        };
+        let depot = kojibox_packs::source::Depot::open(top).unwrap();
+        let listed = depot.list(&Section::Packs).unwrap();
+        pipe(&top.join("packs/a-1.0.0-any.kbx.json"));
+        pipe(&top.join("blobs").join(blob));
+        pipe(&top.join("pipe.kpack"));
+        let blob = depot.open(&Section::Blobs, blob).err().map(|e| format!("{e:?}"));
+        let single = source::open(&top.join("pipe.kpack")).err().map(|e| format!("{e:?}"));
+        drop(says.send((depot.list(&Section::Packs).unwrap() == listed, blob, single)));
+    });
+    let (unlisted, blob, single) = hears.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert!(unlisted, "a pipe is litter");
+    for refused in [blob, single] {
+        let refused = refused.unwrap_or_default();
+        assert!(refused.contains("it is no regular file"), "{refused}");
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn build_all(story: &Story<'_>, sandbox: &Sandbox) -> Outcome {
         story.run(sandbox.dir(), build(sandbox, number, HOST))?;
     }
     for target in FOREIGN {
-        // Launchers for other systems are built elsewhere; the release workflow puts them into `--tools`.
+        // Launchers for other systems are built on those; whoever makes a release puts them into the folder for `--tools`.
         story.run(sandbox.dir(), build(sandbox, 1, target).arg("--without-launcher"))?;
     }
     let again = story.run(sandbox.dir(), build(sandbox, 1, HOST).args(["--check", "--offline"]))?;

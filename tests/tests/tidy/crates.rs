@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command};
 use kojibox_tests::{Failure, Outcome, ensure, workspace};
 use serde_json::Value;
 
-use crate::tree::{dir, expect_none};
+use crate::tree::{dir, expect_none, files};
 
 /// Our crates that each of our crates may use.
 const DIRECTION: [(&str, &[&str]); 10] = [
@@ -146,4 +146,28 @@ fn one_version_of_each_dependency_is_said_in_one_place() -> Outcome {
         }
     }
     expect_none("versions stand in the workspace's Cargo.toml", &found)
+}
+
+#[test]
+fn every_fuzz_target_is_built_and_starts_from_seeds() -> Outcome {
+    let manifest = dir("fuzz/Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest).map_err(Failure::doing("could not read fuzz/Cargo.toml"))?;
+    let mut found = Vec::new();
+    let mut targets = 0;
+    for source in files(&[".rs"])? {
+        let name = source.path.strip_prefix("fuzz/fuzz_targets/");
+        let Some(name) = name.and_then(|name| name.strip_suffix(".rs")) else {
+            continue;
+        };
+        targets += 1;
+        if !manifest.contains(&format!("\nname = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n")) {
+            found.push(format!("`{name}` is not in fuzz/Cargo.toml"));
+        }
+        let seeds = std::fs::read_dir(dir("fuzz/corpus").join(name));
+        if seeds.into_iter().flatten().count() == 0 {
+            found.push(format!("fuzz/corpus/{name} has no seed"));
+        }
+    }
+    ensure(targets > 10, || format!("only {targets} fuzz targets found"))?;
+    expect_none("a fuzz target is built by `cargo fuzz` and has a corpus", &found)
 }

@@ -8,6 +8,7 @@
 //! *Limitations*: libraries that a program only opens while it runs (`dlopen`) are not seen; they are named in the roots.
 
 mod libraries;
+mod packages;
 mod system;
 
 use globset::GlobMatcher;
@@ -19,24 +20,28 @@ use super::{
     unpack,
 };
 use crate::{elf::Machine, lock::LockedInput};
+pub use packages::DebianPackage;
+pub(super) use packages::Packages;
 use system::System;
 
 /// Longest chain of folders that are links.
 const MAX_DEPTH: usize = 16;
 
 /// Unpacks the pinned packages and keeps what `roots` name and what that needs.
-pub(super) fn unpack(job: &Job<'_>, inputs: &[LockedInput], roots: &[String]) -> Result<Tree, SourceError> {
-    let mut system = System::default();
+pub(super) fn unpack(job: &Job<'_>, inputs: &[LockedInput], roots: &[String]) -> Result<(Tree, Packages), SourceError> {
+    let (mut system, mut packages) = (System::default(), Packages::default());
     for input in inputs {
         let mut cached = job.cached(input)?;
         let files = unpack::unpack_leniently(&mut cached.file, &input.name, job.scratch)?;
         let package = input.name.split('_').next().unwrap_or(&input.name);
         system.add(package, &files);
+        packages.add(input, &files);
     }
-    let Some(machine) = Machine::of(*job.target) else {
-        return Ok(Tree::default());
+    let tree = match Machine::of(*job.target) {
+        Some(machine) => bundle(&system, roots, machine)?,
+        None => Tree::default(),
     };
-    bundle(&system, roots, machine)
+    Ok((tree, packages))
 }
 
 /// Makes the bundle of a whole system of packages.

@@ -1,14 +1,14 @@
 //! Owns one `http:` or `https:` answer.
 
-use std::{ffi::OsStr, io::Read as _};
-
 use ureq::{
-    Agent, Body,
-    http::Response,
+    Agent,
     tls::{RootCerts, TlsConfig},
 };
 
-use super::{Failure, MAX_BYTES, Partial};
+use super::{
+    Failure, MAX_BYTES, Partial,
+    wire::{self, Answer, Broken},
+};
 use crate::source::Job;
 
 /// Asks for the rest of the file and takes what comes.
@@ -24,12 +24,9 @@ pub(super) fn get(job: &Job<'_>, url: &str, partial: &mut Partial) -> Result<(),
             request = request.header("If-Range", tag);
         }
     }
-    let response = request.call().map_err(|e| match e {
-        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects => Failure::Gone(Box::new(e)),
-        e => Failure::Again(Box::new(e)),
-    })?;
-    match response.status().as_u16() {
-        206 if resume && starts_at(&response, partial.len) => {}
+    let answer = wire::ask(request)?;
+    match answer.status.as_u16() {
+        206 if resume && starts_at(&answer, partial.len) => {}
         200 => partial.clear().map_err(Failure::Here)?,
         416 => {
             partial.clear().map_err(Failure::Here)?;
@@ -40,48 +37,46 @@ pub(super) fn get(job: &Job<'_>, url: &str, partial: &mut Partial) -> Result<(),
         status @ (408 | 425 | 429 | 500..) => return Err(Failure::Again(format!("status {status}").into())),
         status => return Err(Failure::Gone(format!("status {status}").into())),
     }
-    partial.tag = tag(&response);
-    receive(job, response, partial)
+    partial.tag = tag(&answer);
+    receive(job, &answer, partial)
 }
 
-fn header<'r>(response: &'r Response<Body>, name: &str) -> Option<&'r str> {
-    response.headers().get(name).and_then(|v| v.to_str().ok())
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers.get(name).and_then(|v| v.to_str().ok())
 }
 
 /// A strong tag: the same tag means the same bytes.
-fn tag(response: &Response<Body>) -> Option<String> {
-    header(response, "etag")
-        .filter(|t| t.starts_with('"'))
-        .map(str::to_owned)
+fn tag(answer: &Answer) -> Option<String> {
+    header(answer, "etag").filter(|t| t.starts_with('"')).map(str::to_owned)
 }
 
 /// True if the answer holds the file from byte `at` on.
-fn starts_at(response: &Response<Body>, at: u64) -> bool {
-    let range = header(response, "content-range").and_then(|r| r.strip_prefix("bytes "));
+fn starts_at(answer: &Answer, at: u64) -> bool {
+    let range = header(answer, "content-range").and_then(|r| r.strip_prefix("bytes "));
     let start = range
         .and_then(|r| r.split('-').next())
         .and_then(|s| s.parse::<u64>().ok());
     start == Some(at)
 }
 
-fn receive(job: &Job<'_>, response: Response<Body>, partial: &mut Partial) -> Result<(), Failure> {
-    let promised = header(&response, "content-length").and_then(|l| l.parse::<u64>().ok());
+fn receive(job: &Job<'_>, answer: &Answer, partial: &mut Partial) -> Result<(), Failure> {
+    let promised = header(answer, "content-length").and_then(|l| l.parse::<u64>().ok());
     let end = promised.map(|p| p.saturating_add(partial.len));
     if end.unwrap_or(0) > MAX_BYTES {
         return Err(Failure::Gone(format!("it has more than {MAX_BYTES} bytes").into()));
     }
-    let mut body = response.into_body().into_with_config().limit(MAX_BYTES).reader();
-    let mut buf = vec![0; 1 << 17];
     loop {
-        match body.read(&mut buf) {
-            Ok(0) => break,
-            Ok(n) => {
-                partial.append(&buf[..n]).map_err(Failure::Here)?;
-                job.progress.add(n as u64);
+        match answer.next() {
+            Ok(None) => break,
+            Ok(Some(bytes)) => {
+                partial.append(&bytes).map_err(Failure::Here)?;
+                job.progress.add(bytes.len() as u64);
             }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == std::io::ErrorKind::TimedOut || is_timeout(&e) => return Err(Failure::Slow),
-            Err(source) => {
+            Err(Broken::Here(e)) => return Err(Failure::Here(e)),
+            Err(Broken::Wire(e)) if e.kind() == std::io::ErrorKind::TimedOut || is_timeout(&e) => {
+                return Err(Failure::Slow);
+            }
+            Err(Broken::Wire(source)) => {
                 let got = partial.len;
                 return Err(Failure::Again(Box::new(BrokenOff { got, end, source })));
             }
@@ -132,9 +127,9 @@ fn agent(job: &Job<'_>, url: &str) -> Result<Agent, Failure> {
 /// The proxy that the person's environment names for `url`.
 fn proxy(job: &Job<'_>, url: &str) -> Result<Option<ureq::Proxy>, Failure> {
     let var = |name: &str| {
-        let lower = job.env.vars.get(OsStr::new(name));
-        let upper = || job.env.vars.get(OsStr::new(&name.to_uppercase()));
-        let value = lower.or_else(upper).and_then(|v| v.to_str());
+        let lower = job.env.vars.get(name);
+        let upper = || job.env.vars.get(&name.to_uppercase());
+        let value = lower.or_else(upper).and_then(std::ffi::OsStr::to_str);
         value.filter(|v| !v.is_empty())
     };
     let authority = url

@@ -1,13 +1,14 @@
 //! Owns `file:` addresses.
 
 use std::{
-    fs::File,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
+use kojibox_packs::source::open_regular;
+
 use super::{Failure, Partial};
-use crate::source::Job;
+use crate::{interrupt, source::Job};
 
 /// The path behind a `file:` address. None: another kind of address.
 pub(super) fn path_of(url: &str) -> Option<PathBuf> {
@@ -36,9 +37,10 @@ pub(super) fn decode(text: &str) -> String {
 /// Copies a local file.
 pub(super) fn copy(job: &Job<'_>, path: &Path, partial: &mut Partial) -> Result<(), Failure> {
     partial.clear().map_err(Failure::Here)?;
-    let mut file = File::open(path).map_err(|e| Failure::Gone(e.into()))?;
+    let mut file = open_regular(path).map_err(|e| Failure::Gone(e.into()))?;
     let mut buf = vec![0; 1 << 17];
     loop {
+        interrupt::check().map_err(|e| Failure::Here(e.into()))?;
         match file.read(&mut buf) {
             Ok(0) => return Ok(()),
             Ok(n) => {

@@ -1,4 +1,4 @@
-//! Owns what differs between systems when a folder of the builder is read.
+//! Owns what differs between systems when a folder of the builder is read, and when a client is run.
 
 #[cfg(unix)]
 mod unix;
@@ -6,6 +6,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::is_executable;
+pub(crate) use unix::{Group, is_executable};
 #[cfg(windows)]
-pub(crate) use windows::is_executable;
+pub(crate) use windows::{Group, is_executable};

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Seek as _, SeekFrom},
 };
 
-use super::{SourceError, Unpacker, archive_error, decoder, tar};
+use super::{SourceError, Stoppable, Unpacker, archive_error, decoder, tar};
 
 /// Longest control file in bytes.
 const MAX_CONTROL: u64 = 1 << 20;
@@ -23,7 +23,7 @@ pub(super) fn unpack(file: &mut File, unpacker: &mut Unpacker<'_>) -> Result<(),
     let name = unpacker.name;
     let broken = |e: io::Error| archive_error(name, e);
     let size = find(file, "data.tar").map_err(broken)?;
-    let mut stream = decoder(file.take(size)).map_err(broken)?;
+    let mut stream = Stoppable(decoder(file.take(size)).map_err(broken)?);
     tar::unpack(&mut stream, unpacker)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn unpack(file: &mut File, unpacker: &mut Unpacker<'_>) -> Result<(),
 pub(crate) fn control(file: &mut File, name: &str) -> Result<Control, SourceError> {
     let broken = |e: io::Error| archive_error(name, e);
     let size = find(file, "control.tar").map_err(broken)?;
-    let text = control_text(decoder(file.take(size)).map_err(broken)?).map_err(broken)?;
+    let text = control_text(Stoppable(decoder(file.take(size)).map_err(broken)?)).map_err(broken)?;
     let field = |key: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
         let value = line.map(|v| v.trim().to_owned());

@@ -18,6 +18,8 @@ use super::{
     tree::{Content, MAX_ENTRIES, Node, Spool, Taken, Tree},
 };
 
+use crate::interrupt::Stoppable;
+
 pub(crate) use deb::control;
 
 /// Largest window of a zstd stream, as a power of two.
@@ -67,7 +69,7 @@ fn unpack_as(file: &mut File, name: &str, scratch: &Path, lenient: bool) -> Resu
     };
     match kind {
         Kind::Tar => {
-            let mut stream = decoder(file).map_err(broken)?;
+            let mut stream = Stoppable(decoder(file).map_err(broken)?);
             tar::unpack(&mut stream, &mut unpacker)?;
         }
         Kind::Zip => zip::unpack(file, &mut unpacker)?,
@@ -219,7 +221,7 @@ impl Unpacker<'_> {
         self.room(path)?;
         let content = match self.spool.take(bytes, u64::MAX) {
             Ok(content) => content,
-            Err(Taken::Disk(e)) => return Err(e),
+            Err(Taken::Here(e)) => return Err(e),
             Err(Taken::TooMuch) => return Err(self.refuse(path, "the archive unpacks to more than 64 GiB")),
             Err(Taken::Reader(e)) => return Err(archive_error(self.name, e)),
         };

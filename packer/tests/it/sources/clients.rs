@@ -8,6 +8,7 @@ use kojibox_packer::definition::{Origin, ResolvedComponent, Steps};
 use sha2::{Digest as _, Sha512};
 
 use super::desk::{Desk, chain, component, listing};
+use crate::bench::{Bench, ran, set_executable};
 
 /// Puts a script in the place of a client.
 pub(super) fn script(desk: &mut Desk, name: &str, text: &str) {
@@ -17,7 +18,7 @@ pub(super) fn script(desk: &mut Desk, name: &str, text: &str) {
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
-    desk.env.vars.insert("PATH".into(), path.into());
+    desk.env.vars.insert("PATH", path);
 }
 
 fn tgz(text: &str) -> Vec<u8> {
@@ -236,7 +237,7 @@ fn a_client_that_fails_is_quoted_and_one_that_is_missing_is_named() {
         "{text}"
     );
 
-    desk.env.vars.insert("PATH".into(), desk.path("nowhere").into());
+    desk.env.vars.insert("PATH", desk.path("nowhere"));
     let error = desk.lock(&wheel()).unwrap_err();
     assert!(
         chain(&error).contains("could not run `pip`, the client that fetches Python wheels"),
@@ -244,4 +245,31 @@ fn a_client_that_fails_is_quoted_and_one_that_is_missing_is_named() {
         chain(&error)
     );
     assert!(error.hint().unwrap().contains("install Python 3 with pip"));
+}
+
+/// A program in the place of a client sees the person's settings, and nothing of ours.
+#[test]
+fn the_passphrase_of_the_signing_keys_is_never_given_to_a_client() {
+    let bench = Bench::new();
+    let pip = "#!/bin/sh\nenv > \"$0.env\"\nwhile [ \"$1\" != --dest ]; do shift; done\nprintf w > \"$2/t-1.0-py3-none-any.whl\"\n";
+    set_executable(&bench.write("bin/pip", pip));
+    bench.write(
+        "stack.toml",
+        "[pack]\nname = \"p\"\nversion = \"1.0.0\"\n\
+         [[component]]\nid = \"t\"\nversion = \"1.0.0\"\nsource = { pypi = \"t\", version = \"1.0\" }\n",
+    );
+    let mut command = bench.command(&["lock", "stack.toml"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", bench.path("bin").display()));
+    command.env("KOJIBOX_KEY_PASSPHRASE", "correct horse");
+    command
+        .env("Kojibox_Other", "x")
+        .env("PIP_INDEX_URL", "https://mirror.example.org");
+    ran(command.output().unwrap()).ends(0);
+    let seen = fs::read_to_string(bench.path("bin/pip.env")).unwrap();
+    assert!(seen.contains("PIP_INDEX_URL=https://mirror.example.org\n"), "{seen}");
+    let ours = seen
+        .lines()
+        .find(|line| line.to_ascii_uppercase().starts_with("KOJIBOX_"));
+    assert_eq!(ours, None, "{seen}");
+    assert!(!seen.contains("correct horse"), "{seen}");
 }

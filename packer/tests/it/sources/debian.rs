@@ -331,6 +331,69 @@ fn what_the_roots_need_is_bundled_under_the_names_it_is_asked_for() {
     );
 }
 
+/// Runs the packer with the `apt-get` of the desk.
+fn packer(desk: &Desk, args: &[&str]) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kojibox-packer"));
+    let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
+    command.args(args).current_dir(desk.path("")).env("PATH", path);
+    let done = command.env("KOJIBOX_CACHE", desk.cache.dir()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// The packages inside the component `name` of the one SBOM in `depot`, by their package URLs.
+fn inside(desk: &Desk, depot: &str, name: &str) -> Vec<String> {
+    let mut documents = fs::read_dir(desk.path(depot).join("packs"))
+        .unwrap()
+        .map(|e| e.unwrap().path());
+    let sbom = documents
+        .find(|path| path.to_str().unwrap().ends_with(".cdx.json"))
+        .unwrap();
+    let sbom: serde_json::Value = serde_json::from_slice(&fs::read(sbom).unwrap()).unwrap();
+    let list = |value: &serde_json::Value| value["components"].as_array().unwrap().clone();
+    let component = list(&sbom).into_iter().find(|c| c["name"] == name).unwrap();
+    let purls = list(&component)
+        .into_iter()
+        .filter_map(|c| c["purl"].as_str().map(str::to_owned));
+    purls.collect()
+}
+
+#[test]
+fn the_sbom_names_every_package_that_something_was_taken_from() {
+    let desk = shop();
+    packer(&desk, &["trust", "init", "--out", "keys", "--unsafe-no-password"]);
+    let build = |steps: &str, depot: &str| {
+        let stack = format!(
+            "[pack]\nname = \"p\"\nversion = \"1.0.0\"\ntargets = [\"linux-x86_64\"]\n\
+             [[component]]\nid = \"thing\"\nversion = \"1.0.0\"\n[component.source]\ndeb = \"thing\"\nclosure = true\n\
+             roots = {ROOTS:?}\nwith = [\"two=2.0\"]\n{steps}"
+        );
+        desk.write("stack.toml", stack);
+        let words = [
+            "build",
+            "stack.toml",
+            "--key",
+            "keys/pack",
+            "--trust",
+            "keys/root.json",
+            "--depot",
+            depot,
+        ];
+        packer(&desk, &words);
+        inside(&desk, depot, "thing")
+    };
+    let all = [
+        "pkg:deb/debian/libc6@2.36?arch=amd64",
+        "pkg:deb/debian/one@1.2.3?arch=amd64",
+        "pkg:deb/debian/thing@1%3A2.0-1?arch=amd64",
+        "pkg:deb/debian/two@2.0?arch=amd64",
+    ];
+    assert_eq!(build("", "depot"), all);
+    // What the steps move is still there, what they take away is not: glibc's files, and `one` but for its copyright.
+    let steps =
+        "exclude = [\"lib/core\", \"lib/libone*\", \"usr/share/thing/more\"]\nrename = { \"usr/bin\" = \"bin\" }\n";
+    assert_eq!(build(steps, "less"), [all[2], all[3]]);
+}
+
 #[test]
 fn a_root_that_is_a_link_becomes_the_program_it_leads_to() {
     let desk = shop();

@@ -1,7 +1,6 @@
 //! Owns the fixture: a cache, a scratch folder, and trees as text.
 
 use std::{
-    collections::BTreeMap,
     error::Error,
     fs,
     io::Read as _,
@@ -13,7 +12,7 @@ use kojibox_packer::{
     cache::Cache,
     definition::{Origin, ResolvedComponent, SourceSpec, Steps},
     lock::LockEntry,
-    source::{self, FetchEnv, PreparedTree, Retry, Silent, SourceError},
+    source::{self, ClientVars, FetchEnv, PreparedTree, Retry, Silent, SourceError},
 };
 use kojibox_packs::{Target, manifest::Text, write::InputKind};
 use kojibox_signing::Digest;
@@ -31,7 +30,7 @@ impl Desk {
         Self {
             cache: Cache::new(&dir.path().join("cache")),
             env: FetchEnv {
-                vars: BTreeMap::new(),
+                vars: ClientVars::default(),
                 offline: false,
                 retry: Retry {
                     rounds: 3,
@@ -143,19 +142,6 @@ pub(super) fn listing(tree: &PreparedTree) -> Vec<String> {
         }
     };
     tree.entries.iter().map(line).collect()
-}
-
-/// One digest over the whole tree, and its size.
-pub(super) fn digest(tree: &PreparedTree) -> (Digest, u64) {
-    let mut hasher = kojibox_signing::Hasher::new();
-    let mut total = 0;
-    for entry in &tree.entries {
-        hasher.update(format!("{} {:?}\n", entry.path, entry.kind).as_bytes());
-        if let InputKind::File { open, .. } = &entry.kind {
-            total += std::io::copy(&mut open().unwrap(), &mut hasher).unwrap();
-        }
-    }
-    (hasher.finish(), total)
 }
 
 /// A component from this origin.

@@ -10,13 +10,12 @@ mod writer;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::BufReader,
     path::{Path, PathBuf},
 };
 
 use self::scan::{Place, Stop, read_members};
-use super::{BlobSource, ReadSeekSend, Section, SourceError, checked, window::Window};
+use super::{BlobSource, ReadSeekSend, Section, SourceError, checked, open_regular, window::Window};
 use crate::{
     limits,
     names::{self, FileName},
@@ -68,7 +67,7 @@ pub struct Kpack {
 impl Kpack {
     /// Opens the file and reads its headers.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|e| SourceError::io(path, e))?;
+        let file = open_regular(path).map_err(|e| SourceError::io(path, e))?;
         let members = read_members(BufReader::with_capacity(4096, file)).map_err(|stop| match stop {
             Stop::Io(source) => SourceError::io(path, source),
             Stop::Broken { offset, source } => SourceError::Kpack {
@@ -97,7 +96,7 @@ impl BlobSource for Kpack {
         let Some(place) = self.members.get(&(section.clone(), name.to_string())) else {
             return Ok(None);
         };
-        let window = File::open(&self.path).and_then(|file| Window::new(file, place.offset, place.size));
+        let window = open_regular(&self.path).and_then(|file| Window::new(file, place.offset, place.size));
         match window {
             Ok(window) => Ok(Some(Box::new(window))),
             Err(e) => Err(SourceError::io(&self.path, e)),
