@@ -3,7 +3,6 @@
 use kojibox_console::{Exit, Outcome, Report, Ui};
 use kojibox_supervisor::{
     api::{Request, ServiceStatus, Status},
-    client::{self, Client},
     machine::State,
 };
 
@@ -37,7 +36,7 @@ fn names(services: &[String]) -> String {
 /// What was not left cleanly now, or the last time it ran, is an error although nothing runs: who copies or moves the
 /// data next has to know.
 pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
-    let Some(client) = find(place, outside)? else {
+    let Some(client) = session::running(place, outside)? else {
         return end(place, at_rest(place, outside), services, ui);
     };
     let request = Request::Down {
@@ -110,15 +109,6 @@ fn end(place: &Place, status: Status, services: &[String], ui: &Ui) -> Outcome {
     Err(report
         .state(state)
         .hint("run `kojibox up`, so that the same version repairs its data, then `kojibox down`"))
-}
-
-/// The daemon to ask; none if nothing runs. One is started only to end what an earlier one left.
-fn find(place: &Place, outside: &Outside) -> Outcome<Option<Client>> {
-    let found = Client::find(&place.root).map_err(session::unreachable_daemon)?;
-    if found.is_some() || !client::has_traces(&place.root) {
-        return Ok(found);
-    }
-    session::daemon(place, outside).map(Some)
 }
 
 fn stays(service: &ServiceStatus) -> bool {

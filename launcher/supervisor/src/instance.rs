@@ -133,6 +133,11 @@ impl Traces {
         }
     }
 
+    /// The install root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned()
+    }
+
     fn file(&self, kind: &str) -> PathBuf {
         self.dir.join(format!("{}.{kind}", self.service))
     }

@@ -13,6 +13,7 @@ mod instance;
 pub mod logs;
 pub mod machine;
 pub mod notice;
+mod place;
 mod platform;
 pub mod ports;
 mod probe;

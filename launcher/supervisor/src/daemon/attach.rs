@@ -8,14 +8,14 @@ use std::{
 use super::{
     Input, Inputs,
     context::Context,
-    shims::{PATIENCE, is_of_this_run, watch},
+    shims::{ask, is_of_this_run, watch},
     sweep::{self, Left},
 };
 use crate::{
     diagnosis, files,
     instance::{ExitRecord, Instance, Phase, Role},
     machine::{Event, Exit, Found, Status},
-    shim, wire,
+    shim,
 };
 
 /// How long a shim that lives may take to answer.
@@ -59,11 +59,7 @@ pub(super) fn trace(context: &Context, name: &str) -> Option<Trace> {
 fn end_helper(context: &Context, instance: &Instance) {
     let end = Instant::now() + ATTACH;
     while instance.shim.lives() && Instant::now() < end {
-        drop(wire::ask_once::<Instance>(
-            &context.endpoint(&instance.service),
-            shim::Request::Kill,
-            Duration::from_secs(1),
-        ));
+        drop(ask(context, &instance.service, &shim::Request::Kill));
         thread::sleep(Duration::from_millis(20));
     }
     Left::of(instance).end(&[]);
@@ -72,16 +68,15 @@ fn end_helper(context: &Context, instance: &Instance) {
 /// Finds the shim of `instance` again, verifies who answers, and stays with it; or says what became of it.
 pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
     let (name, generation) = (instance.service.clone(), instance.generation);
-    let endpoint = context.endpoint(&name);
     let end = Instant::now() + ATTACH;
     while instance.shim.lives() {
-        match wire::ask_once::<Instance>(&endpoint, shim::Request::Hello, Duration::from_secs(2)) {
+        match ask(context, &name, &shim::Request::Hello) {
             Ok(answer) if is_same(instance, &answer) => {
                 let found = alive(&answer);
                 // Its checks need to know whom they ask.
                 inputs.send(Input::Told(answer));
                 inputs.send(Input::Machine(Event::Found(name.clone(), generation, found)));
-                return watch(context, &name, generation, &endpoint, inputs);
+                return watch(context, &name, generation, inputs);
             }
             other if Instant::now() > end => {
                 let why = match other {
@@ -142,11 +137,7 @@ pub(super) fn end_undeclared(context: &Context) {
     let traced = crate::instance::traced(&run).unwrap_or_default();
     for name in traced.into_iter().filter(|n| !context.stack.services.contains_key(n)) {
         if let Some(Trace::Instance(instance)) = trace(context, &name) {
-            drop(wire::ask_once::<Instance>(
-                &context.endpoint(&name),
-                shim::Request::Stop,
-                PATIENCE,
-            ));
+            drop(ask(context, &name, &shim::Request::Stop));
             let end = Instant::now() + ATTACH;
             while instance.shim.lives() && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));

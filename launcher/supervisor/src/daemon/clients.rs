@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,16 +14,16 @@ use std::{
 use super::{Input, Inputs};
 use crate::{
     api::{Reply, Request},
-    platform::{self, Listener, Stream},
+    place::Door,
+    platform::{self, Stream},
     wire::{self, Lines, WireError},
 };
 
-/// Listens at `endpoint` on a thread of its own.
-pub(super) fn listen(endpoint: &Path, inputs: Inputs, count: Arc<AtomicUsize>) -> io::Result<()> {
-    let listener = Listener::bind(endpoint)?;
+/// Lets clients in at `door`, on a thread of its own.
+pub(super) fn listen(door: Arc<Door>, inputs: Inputs, count: Arc<AtomicUsize>) -> io::Result<()> {
     let serve = move || {
         loop {
-            let Ok(stream) = listener.accept() else {
+            let Ok(stream) = door.accept() else {
                 // Out of descriptors, for example; it will pass.
                 thread::sleep(Duration::from_millis(100));
                 continue;

@@ -3,8 +3,8 @@
 //! One thread decides, and never waits for a disk, a process or a person; everything slow runs beside it and reports.
 //! The daemon may be killed at any time: the shims stay, and the next daemon finds them again.
 //!
-//! Files: `run/_instances/daemon.lock` (held as long as it lives), `run/_instances/daemon.state` (what is wanted and how
-//! often each service was started), `logs/_launcher/`.
+//! Files: `run/_instances/daemon.lock` (held as long as it lives), `run/_instances/daemon.place` (who it is and where it
+//! listens), `run/_instances/daemon.state` (what is wanted and how often each service was started), `logs/_launcher/`.
 
 mod act;
 mod answer;
@@ -35,7 +35,6 @@ use crate::{
     files::{self, FileError, failed},
     instance::{self, Instance},
     machine::Event,
-    platform,
     secrets::SecretError,
     stack::StackError,
     wire::{self, WireError},
@@ -122,16 +121,6 @@ impl Inputs {
         drop(self.0.blocking_send(input));
     }
 }
-
-/// Where the daemon of `root` listens, and where its sockets are.
-pub(crate) fn sockets(root: &Path, install: &str) -> Result<PathBuf, FileError> {
-    let key = platform::root_key(root).map_err(failed("identify", root))?;
-    let short = install.get(..8).unwrap_or(install);
-    platform::runtime_dir(&format!("{short}{key}")).map_err(failed("use the runtime directory of", root))
-}
-
-/// Name of the daemon's endpoint.
-pub(crate) const ENDPOINT: &str = "daemon";
 
 /// Locks the root for one daemon.
 pub(crate) fn lock(run: &Path) -> Result<Option<File>, FileError> {

@@ -17,22 +17,23 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    DaemonError, ENDPOINT, Input, Inputs, Settings,
+    DaemonError, Input, Inputs, Settings,
     act::beside,
     attach::{self, Trace},
     clients,
     context::Context,
     lock,
     prepare::Ready,
-    sockets,
+    shims::is_of_this_run,
 };
 use crate::{
     api::{Reply, Status},
     clock::Steady,
     data, environment,
-    files::{self, failed},
+    files::{self, FileError, failed},
     instance::{Identity, Instance, Phase},
     machine::{Event, Found, Machine, State, Which, step},
+    place::{self, Door, Place},
     platform,
     ports::Ports,
     secrets::Secrets,
@@ -67,6 +68,8 @@ pub(super) struct Daemon {
     pub(super) closing: bool,
     /// Someone takes over.
     pub(super) leaving: bool,
+    /// Where clients come in, once it serves.
+    door: Option<Arc<Door>>,
     _lock: File,
 }
 
@@ -75,7 +78,13 @@ impl Daemon {
         let stack = Stack::load(&settings.root)?;
         let run = stack.layout.run();
         let lock = lock(&run)?.ok_or(DaemonError::Busy)?;
-        let sockets = sockets(&settings.root, &stack.install)?;
+        let sockets = place::choose(
+            &settings.root,
+            &stack.install,
+            stack.services.keys().map(String::as_str),
+        )?;
+        // Whoever finds the lock taken learns here whose it is.
+        Place::write(&settings.root, &sockets)?;
         let secrets = Secrets::load(&stack.layout.secrets(), &stack.secrets)?;
         let context = Arc::new(Context {
             ports: Mutex::new(Ports::load(&stack)?),
@@ -83,7 +92,7 @@ impl Daemon {
             exe: settings.exe.clone(),
             stack,
             secrets,
-            sockets,
+            sockets: Mutex::new(sockets),
             clock: settings.clock,
             disk: data::Real::new(settings.crash_at.clone()),
         });
@@ -103,15 +112,22 @@ impl Daemon {
             notes: Notes::default(),
             closing: false,
             leaving: false,
+            door: None,
             _lock: lock,
             context,
             settings,
             clock,
         };
         daemon.reattach();
-        let endpoint = platform::endpoint(&daemon.context.sockets, ENDPOINT);
-        clients::listen(&endpoint, daemon.inputs.clone(), Arc::clone(&daemon.clients))
+        let endpoint = place::daemon_endpoint(&daemon.context.sockets());
+        let door = Door::open(&endpoint).map(Arc::new);
+        let door = door.map_err(failed("listen at", &endpoint))?;
+        clients::listen(Arc::clone(&door), daemon.inputs.clone(), Arc::clone(&daemon.clients))
             .map_err(failed("listen at", &endpoint))?;
+        daemon.door = Some(Arc::clone(&door));
+        let context = Arc::clone(&daemon.context);
+        // Without it, a daemon whose socket was taken away is ended by the next command.
+        drop(platform::on_wake(move || drop(keep_reachable(&context, &door))));
         Ok(daemon)
     }
 
@@ -309,10 +325,24 @@ impl Daemon {
         while (self.clients.load(Ordering::SeqCst) > 0 || parting()) && Instant::now() < end {
             thread::sleep(Duration::from_millis(2));
         }
-        let endpoint = platform::endpoint(&self.context.sockets, ENDPOINT);
-        drop(std::fs::remove_file(endpoint));
+        self.door.iter().for_each(|door| door.remove());
         if !self.leaving {
-            drop(std::fs::remove_dir(&self.context.sockets));
+            drop(std::fs::remove_dir(self.context.sockets()));
+            drop(Place::remove(self.context.stack.layout.root()));
         }
     }
+}
+
+/// Makes sure that clients find the daemon and the daemon its shims, wherever sockets can be now.
+fn keep_reachable(context: &Context, door: &Door) -> Result<(), FileError> {
+    let endpoint = place::daemon_endpoint(&context.find_sockets()?);
+    door.keep_at(&endpoint).map_err(failed("listen at", &endpoint))?;
+    for name in context.stack.services.keys() {
+        if let Some(instance) = context.traces(name).instance()?
+            && is_of_this_run(&instance.boot)
+        {
+            place::wake(&instance.shim);
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,6 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -11,16 +10,16 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Input, Inputs, attach, context::Context, prepare::Ready, sweep::Left};
 use crate::{
     instance::{Instance, Phase, Role},
     machine::{Event, Exit, Failure, Reason, ReasonCode},
-    platform,
+    place, platform,
     shim::{self, Answer, Refusal, RefusalKind, Spec},
-    wire::{self, Lines},
+    wire::{self, Lines, WireError},
 };
 
 /// A shim answers at once, or something is wrong.
@@ -38,7 +37,7 @@ pub(super) fn start(context: &Context, ready: Ready, inputs: &Inputs) {
             let pid = instance.process.as_ref().map_or(0, |p| p.pid);
             inputs.send(Input::Told(*instance));
             inputs.send(Input::Machine(Event::Spawned(name, generation, pid)));
-            watch(context, &spec.service, generation, &spec.endpoint, inputs);
+            watch(context, &spec.service, generation, inputs);
             drop(child.wait());
         }
         Err(refusal) => {
@@ -116,25 +115,61 @@ pub(crate) fn complaints(layout: &kojibox_state::Layout) -> io::Result<File> {
 }
 
 /// Hears a shim to its end.
-pub(super) fn watch(context: &Context, name: &str, generation: u64, endpoint: &Path, inputs: &Inputs) {
-    let mut last = None;
-    if let Ok(mut lines) = wire::ask(endpoint, shim::Request::Watch) {
-        while let Ok(Some(state)) = lines.next::<Instance>() {
-            if state.generation != generation || state.service != name {
-                break;
-            }
-            last = Some(state.clone());
-            inputs.send(Input::Told(state));
+pub(super) fn watch(context: &Context, name: &str, generation: u64, inputs: &Inputs) {
+    loop {
+        if hear(context, name, generation, inputs) {
+            return;
         }
-    }
-    if last.as_ref().is_some_and(|l| l.phase == Phase::Gone) {
-        return;
+        // A connection may break, and an endpoint may be gone, although the shim lives.
+        let instance = living(context, name).filter(|i| i.generation == generation && i.role == Role::Service);
+        let Some(instance) = instance else { break };
+        place::wake(&instance.shim);
+        thread::sleep(Duration::from_millis(100));
     }
     // Its last word may be on disk only.
     let record = context.traces(name).exit().ok().flatten();
     match record.filter(|r| r.generation == generation && r.role == Role::Service) {
         Some(record) => ended(name, generation, record.exit, inputs),
         None => inputs.send(Input::Machine(Event::ShimLost(name.to_owned(), generation))),
+    }
+}
+
+/// Passes on what the shim tells; true if that was its last word.
+fn hear(context: &Context, name: &str, generation: u64, inputs: &Inputs) -> bool {
+    let Ok(mut lines) = wire::ask(&context.endpoint(name), shim::Request::Watch) else {
+        return false;
+    };
+    let mut gone = false;
+    while let Ok(Some(state)) = lines.next::<Instance>() {
+        if state.generation != generation || state.service != name {
+            break;
+        }
+        gone = state.phase == Phase::Gone;
+        inputs.send(Input::Told(state));
+    }
+    gone
+}
+
+/// The shim of `name`, if it lives.
+fn living(context: &Context, name: &str) -> Option<Instance> {
+    let instance = context.traces(name).instance().ok().flatten();
+    instance.filter(|i| is_of_this_run(&i.boot) && i.shim.lives())
+}
+
+/// Asks the shim of `name`. One that lives and whose endpoint is gone is woken first.
+pub(super) fn ask(context: &Context, name: &str, request: &shim::Request) -> Result<Instance, WireError> {
+    let end = Instant::now() + PATIENCE;
+    let mut woken = false;
+    loop {
+        let answer = wire::ask_once::<Instance>(&context.endpoint(name), request, PATIENCE);
+        let lost = matches!(answer, Err(WireError::NoAnswer { .. })) && Instant::now() < end;
+        let Some(instance) = living(context, name).filter(|_| lost) else {
+            return answer;
+        };
+        if !std::mem::replace(&mut woken, true) {
+            place::wake(&instance.shim);
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -145,8 +180,7 @@ fn ended(name: &str, generation: u64, exit: Exit, inputs: &Inputs) {
 
 /// Asks a shim to do something. Should it not answer although it lives, it is asked through the system.
 pub(super) fn order(context: &Context, name: &str, request: &shim::Request) {
-    let answer = wire::ask_once::<Instance>(&context.endpoint(name), request, PATIENCE);
-    if answer.is_ok() || matches!(request, shim::Request::Remember { .. }) {
+    if ask(context, name, request).is_ok() || matches!(request, shim::Request::Remember { .. }) {
         return;
     }
     if let Ok(Some(instance)) = context.traces(name).instance()
@@ -172,8 +206,7 @@ pub(super) fn run_helper(context: &Arc<Context>, spec: &Spec, abort: &AtomicBool
     let mut killing = false;
     while waiting.recv_timeout(Duration::from_millis(50)) == Err(mpsc::RecvTimeoutError::Timeout) {
         if abort.load(Ordering::SeqCst) && !killing {
-            let asked = wire::ask_once::<Instance>(&spec.endpoint, shim::Request::Kill, PATIENCE);
-            killing = asked.is_ok();
+            killing = ask(context, &spec.service, &shim::Request::Kill).is_ok();
         }
     }
     drop(waiter.join());

@@ -189,7 +189,7 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
             if let Some(marker) = &spec.data {
                 drop(marker.take_back(shared.left_before.as_ref()));
             }
-            shared.control.close(&spec.endpoint);
+            shared.control.close();
             pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
             if let Some(pump) = Arc::into_inner(pump) {
                 pump.finish(Duration::from_secs(1));
@@ -297,6 +297,7 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
             .expect("the system gives a thread to a process that just started")
     };
     let (on_control, on_director, on_signal) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let on_wake = Arc::clone(shared);
     let director_pump = Arc::clone(pump);
     drop(spawn("control", Box::new(move || control::serve(&on_control))));
     if shared.notices.is_some() {
@@ -310,6 +311,7 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
     );
     // A system that shuts down asks everyone to end: for a shim this is the wish to stop its service.
     drop(platform::on_terminate(move || on_signal.order(Order::Stop)));
+    drop(platform::on_wake(move || on_wake.keep_reachable()));
     shared.keeper.keep();
     drop(directing.join());
 }
@@ -363,7 +365,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
         drop(files::remove_file(path));
     }
     // Who hears the end may look at once whether anything is left.
-    shared.control.close(&spec.endpoint);
+    shared.control.close();
     shared.control.publish(&state);
     drop(state);
     shared.control.finish(Duration::from_secs(2));
