@@ -195,9 +195,11 @@ impl Ended {
         if self.status.success() {
             return Ok(services);
         }
+        // Stopped without a reason: nobody wanted it.
+        let unwanted = |s: &ServiceStatus| s.state == "stopped" && s.reason.is_none();
         let not_ready = services
             .into_iter()
-            .filter(|s| !matches!(s.state.as_str(), "running" | "completed" | "disabled"));
+            .filter(|s| !matches!(s.state.as_str(), "running" | "completed" | "disabled") && !unwanted(s));
         Err(GateError::Failed {
             verb,
             how: self.status.to_string(),

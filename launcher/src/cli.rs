@@ -25,7 +25,7 @@ pub struct Args {
 pub(crate) enum Command {
     /// Start services and wait until they are ready; exit 40 if one is not
     Up {
-        /// Services; default: all
+        /// Services; default: all but those that their pack says are started by name only
         services: Vec<String>,
     },
     /// Stop services and wait until nothing of them is left; without names, everything

@@ -1,6 +1,6 @@
 //! Owns `up` and `restart`: start, and stay until everything that was wanted serves or cannot.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use kojibox_console::{Exit, Outcome, Report, Ui};
 use kojibox_state::{InstallRoot, LockedRoot, lock::Holder};
@@ -21,7 +21,7 @@ struct NotReady(Vec<String>, #[source] Reasons);
 #[error("{0}")]
 struct Reasons(String);
 
-/// Starts `services` (all if empty) and waits.
+/// Starts `services` (all that start by themselves if empty) and waits.
 pub(crate) fn up(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
     let request = Request::Up {
         services: services.to_vec(),
@@ -39,10 +39,14 @@ pub(crate) fn restart(place: &Place, outside: &Outside, services: &[String], ui:
 
 fn start(place: &Place, outside: &Outside, request: Request, services: &[String], ui: &Ui) -> Outcome {
     let client = session::daemon(place, outside)?;
+    let wanted = match services {
+        [] => super::stack(place)?.wanted(),
+        named => named.iter().cloned().collect(),
+    };
     let mut teller = Teller::default();
     let look = |status: &Status| {
         teller.tell(ui, status, &[]);
-        let settled = wanted(status, services).all(|s| s.is_up() || s.is_stuck());
+        let settled = among(status, &wanted).all(|s| s.is_up() || s.is_stuck());
         if settled { Next::Done } else { Next::Wait }
     };
     let interrupted = |times: u32| {
@@ -63,32 +67,30 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
     if heard.interrupts > 0 {
         return Err(Report::new(Exit::Cancelled, "the start was cancelled").state(now(&heard.status)));
     }
-    answer(place, outside, &heard, services, ui)
+    answer(place, &heard, &wanted, services, ui)?;
+    if services.is_empty() {
+        confirm(place, outside, ui);
+    }
+    Ok(Exit::Done)
 }
 
-fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item = &'a ServiceStatus> {
-    status
-        .services
-        .iter()
-        .filter(|s| services.is_empty() || services.contains(&s.name))
+fn among<'a>(status: &'a Status, wanted: &'a BTreeSet<String>) -> impl Iterator<Item = &'a ServiceStatus> {
+    status.services.iter().filter(|s| wanted.contains(&s.name))
 }
 
-fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
+fn answer(place: &Place, heard: &Heard, wanted: &BTreeSet<String>, services: &[String], ui: &Ui) -> Outcome<()> {
     if ui.is_json() {
         let with_data = super::stack(place).map(|stack| heard.status.clone().with_data(&stack));
         ui.json(with_data.as_ref().unwrap_or(&heard.status));
     }
     let enabled =
         |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
-    let missing: Vec<&ServiceStatus> = wanted(&heard.status, services)
+    let missing: Vec<&ServiceStatus> = among(&heard.status, wanted)
         .filter(enabled)
         .filter(|s| !s.is_up())
         .collect();
     if missing.is_empty() && !heard.ended {
-        if services.is_empty() {
-            confirm(place, outside, ui);
-        }
-        return Ok(Exit::Done);
+        return Ok(());
     }
     if missing.is_empty() {
         return Err(
@@ -117,7 +119,7 @@ fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], 
     })
 }
 
-/// All services serve: a generation whose transaction was stopped before its gate had passed has now passed it.
+/// All services that were wanted serve: a generation whose transaction was stopped before its gate had passed has now passed it.
 ///
 /// While an installer holds the root this is its business, not ours.
 fn confirm(place: &Place, outside: &Outside, ui: &Ui) {

@@ -4,7 +4,7 @@
 //! taken that does not match the digest its record names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -171,6 +171,26 @@ impl Stack {
             format!("waits for `{name}` to complete, but that runs until it is stopped"),
             "correct `requires` in the definition of the pack",
         ))
+    }
+
+    /// What `up` without names starts; what these need comes along.
+    pub fn autostarted(&self) -> Vec<String> {
+        let own = self.services.iter().filter(|(_, d)| d.service.autostart);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What has to serve once `up` without names is done: what it starts, and what that cannot do without.
+    pub fn wanted(&self) -> BTreeSet<String> {
+        let rules = self.rules();
+        let mut open = self.autostarted();
+        let mut wanted = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let Some(rules) = rules.get(&name).filter(|_| wanted.insert(name)) {
+                open.extend(rules.waits_for().into_keys().map(str::to_owned));
+            }
+        }
+        wanted.retain(|name| rules.contains_key(name));
+        wanted
     }
 
     /// The tree of `component` in generation `id`, if that is still recorded.

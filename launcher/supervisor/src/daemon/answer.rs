@@ -15,7 +15,6 @@ impl Daemon {
             drop(replies.send(reply));
             return;
         }
-        let all = || self.context.stack.services.keys().cloned().collect::<Vec<_>>();
         let watches = !matches!(
             request,
             Request::Hello | Request::Status | Request::Force | Request::Leave
@@ -26,7 +25,11 @@ impl Daemon {
             Request::Up { services } => {
                 self.closing = false;
                 let named = !services.is_empty();
-                let services = if named { services } else { all() };
+                let services = if named {
+                    services
+                } else {
+                    self.context.stack.autostarted()
+                };
                 self.feed(Event::Up { services, named });
             }
             Request::Down { services } if services.is_empty() => {
