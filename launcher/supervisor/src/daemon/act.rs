@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::AbortHandle;
+
 use super::{Input, prepare, serve::Daemon, shims, sweep};
 use crate::{
     environment,
@@ -43,9 +45,16 @@ impl Daemon {
                     beside(move || shims::start(&context, ready, &inputs));
                 }
             }
-            Action::Stop(name, _) => beside(move || shims::order(&context, &name, &shim::Request::Stop)),
-            Action::Kill(name, _) => beside(move || shims::order(&context, &name, &shim::Request::Kill)),
+            Action::Stop(name, _) => {
+                self.give_up_probes(&name);
+                beside(move || shims::order(&context, &name, &shim::Request::Stop));
+            }
+            Action::Kill(name, _) => {
+                self.give_up_probes(&name);
+                beside(move || shims::order(&context, &name, &shim::Request::Kill));
+            }
             Action::Sweep(name, generation) => {
+                self.give_up_probes(&name);
                 beside(move || sweep::clear_up(&context, &name, generation, &inputs));
             }
             Action::Remember(name, _) => {
@@ -57,9 +66,15 @@ impl Daemon {
         }
     }
 
-    fn probe(&self, name: String, generation: u64, which: Which) {
+    /// What is being stopped is not asked any more.
+    pub(super) fn give_up_probes(&mut self, name: &str) {
+        self.probes.remove(name).iter().flatten().for_each(AbortHandle::abort);
+    }
+
+    fn probe(&mut self, name: String, generation: u64, which: Which) {
         let prepared = self.prepare_probe(&name, which);
         let to_us = self.inputs.0.clone();
+        let under_way = self.probes.entry(name.clone()).or_default();
         let make = async move {
             let answer = match prepared {
                 Ok((probe, around)) => probe::check(probe, around).await,
@@ -72,7 +87,8 @@ impl Daemon {
             );
         };
         // Before the loop runs nothing is probed: a service is found again only by an input.
-        drop(tokio::spawn(make));
+        under_way.retain(|p| !p.is_finished());
+        under_way.push(tokio::spawn(make).abort_handle());
     }
 
     fn prepare_probe(&self, name: &str, which: Which) -> Result<(probe::Probe, Surroundings), String> {

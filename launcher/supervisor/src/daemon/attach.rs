@@ -68,6 +68,7 @@ fn end_helper(context: &Context, instance: &Instance) {
 /// Finds the shim of `instance` again, verifies who answers, and stays with it; or says what became of it.
 pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
     let (name, generation) = (instance.service.clone(), instance.generation);
+    Left::of_checks(instance).kill();
     let end = Instant::now() + ATTACH;
     while instance.shim.lives() {
         match ask(context, &name, &shim::Request::Hello) {

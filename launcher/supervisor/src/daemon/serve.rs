@@ -14,7 +14,7 @@ use std::{
 
 use kojibox_packs::manifest::{Check, Probe};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     DaemonError, Input, Inputs, Settings,
@@ -58,6 +58,8 @@ pub(super) struct Daemon {
     pub(super) ready: BTreeMap<String, Ready>,
     pub(super) aborts: BTreeMap<String, Arc<AtomicBool>>,
     pub(super) told: BTreeMap<String, Instance>,
+    /// Checks that are being made.
+    pub(super) probes: BTreeMap<String, Vec<AbortHandle>>,
     /// Shims whose service is gone, and who are about to go.
     pub(super) parting: Vec<Identity>,
     pub(super) watchers: Vec<Sender<Reply>>,
@@ -105,6 +107,7 @@ impl Daemon {
             ready: BTreeMap::new(),
             aborts: BTreeMap::new(),
             told: BTreeMap::new(),
+            probes: BTreeMap::new(),
             parting: Vec::new(),
             watchers: Vec::new(),
             clients: Arc::new(AtomicUsize::new(0)),
@@ -295,6 +298,7 @@ impl Daemon {
 
     /// The exit has been taken; nothing has to be kept for a later daemon.
     fn forget(&mut self, name: &str, generation: u64) {
+        self.give_up_probes(name);
         let traces = self.context.traces(name);
         if traces.exit().ok().flatten().is_some_and(|r| r.generation == generation) {
             drop(traces.remove_exit());

@@ -264,6 +264,32 @@ pub(crate) fn root_key(root: &Path) -> io::Result<String> {
     Ok(Digest::of(format!("{}/{}", meta.dev(), meta.ino()).as_bytes()).short()[..8].to_owned())
 }
 
+/// Ends a short command with everything of its group when it is dropped, whether it has ended by itself or not.
+#[derive(Debug)]
+pub(crate) struct Leash(Option<rustix::process::Pid>);
+
+impl Leash {
+    /// Makes the command the head of a group that can be held.
+    pub(crate) fn prepare(command: &mut Command) {
+        super::die_with_parent(command);
+    }
+
+    /// Holds what was started so.
+    #[expect(clippy::unnecessary_wraps, reason = "the twin on Windows can fail")]
+    pub(crate) fn hold(pid: u32) -> io::Result<Self> {
+        Ok(Self(i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)))
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        // As long as anyone is in the group, its number is nobody else's.
+        if let Some(group) = self.0 {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// Makes the command's process a session of its own, so that no terminal reaches it.
 #[expect(
     unsafe_code,
