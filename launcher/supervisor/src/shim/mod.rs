@@ -18,6 +18,7 @@ mod store;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    iter,
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
@@ -44,7 +45,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
-    data::{End, Mark, Marker},
+    data::{End, Mark},
     diagnosis,
     files::{self, FileError, failed},
     instance::{ExitRecord, Identity, Instance, MARKER, Memo, Phase},
@@ -157,20 +158,46 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
     let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
+    let mut before = None;
+    match begin(spec, clock, (keeper, control, state, check), &mut before) {
+        Ok((shared, pump)) => Ok((shared, pump, lease)),
+        Err(error) => {
+            nothing_started(spec, before.as_ref());
+            Err(error)
+        }
+    }
+}
+
+/// What a start needs beside what it is told.
+type Parts = (Keeper, Control, Instance, Option<Regex>);
+
+/// Marks the data, opens the log and starts the program; `before` is what the mark said, once it says something else.
+fn begin(
+    spec: &Spec,
+    clock: Clock,
+    (keeper, control, state, check): Parts,
+    before: &mut Option<Option<Mark>>,
+) -> Result<(Arc<Shared>, Arc<Pump>), ShimError> {
+    let problem = |source| ShimError::Start {
+        program: spec.command.first().cloned().unwrap_or_default(),
+        source,
+    };
     let bind = |path: &PathBuf| Notices::bind(path).map_err(failed("listen at", path));
     let notices = spec.notify.as_ref().map(bind).transpose()?;
+    let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     // From here on the data counts as in use: a mark that cannot be written keeps the program from being started.
-    let left_before = spec.data.as_ref().map(Marker::begin).transpose()?.flatten();
+    if let Some(marker) = &spec.data {
+        *before = Some(marker.begin()?);
+    }
     let shared = Arc::new(Shared {
         spec: spec.clone(),
         keeper,
         state: Mutex::new(state),
         control,
-        left_before,
+        left_before: before.clone().flatten(),
         killed: AtomicBool::new(false),
         notices,
     });
-    let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     let watcher = Arc::clone(&shared);
     let setup = Setup {
         clock,
@@ -181,23 +208,25 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
         on_match: Box::new(move || watcher.change(|s| s.log_matched = true)),
     };
     let pump = Pump::start(setup, store).map(Arc::new).map_err(problem)?;
-    match start_main(&shared, &pump) {
-        Ok(()) => {}
-        Err(source) => {
-            // Nothing was started: nothing is left to tell but the answer.
-            drop(spec.traces.remove_instance());
-            if let Some(marker) = &spec.data {
-                drop(marker.take_back(shared.left_before.as_ref()));
-            }
-            shared.control.close();
-            pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
-            if let Some(pump) = Arc::into_inner(pump) {
-                pump.finish(Duration::from_secs(1));
-            }
-            return Err(problem(source));
+    if let Err(source) = start_main(&shared, &pump) {
+        pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
+        if let Some(pump) = Arc::into_inner(pump) {
+            pump.finish(Duration::from_secs(1));
         }
+        return Err(problem(source));
     }
-    Ok((shared, pump, lease))
+    Ok((shared, pump))
+}
+
+/// Nothing was started: nothing is left to tell but the answer.
+fn nothing_started(spec: &Spec, before: Option<&Option<Mark>>) {
+    drop(spec.traces.remove_instance());
+    if let (Some(marker), Some(before)) = (&spec.data, before) {
+        drop(marker.take_back(before.as_ref()));
+    }
+    for path in iter::once(&spec.endpoint).chain(&spec.notify) {
+        drop(files::remove_file(path));
+    }
 }
 
 /// Locks the lease. The lock is inherited by everything that is started, so it is free only when nothing lives.
