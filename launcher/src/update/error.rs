@@ -7,7 +7,7 @@ use kojibox_packs::{manifest::Manifest, read::ReadError, source::SourceError};
 use kojibox_signing::{Document, Refusal, VerifyError, root::RootError};
 use kojibox_state::{RootPathError, StateError, StoreError};
 
-use super::swap::SwapError;
+use super::{floors::Replay, swap::SwapError};
 
 /// A launcher could not be updated.
 #[derive(Debug, thiserror::Error)]
@@ -78,14 +78,14 @@ pub(crate) enum UpdateError {
     #[error("no pack in `{0}` is signed by a publisher that this tree trusts")]
     NobodyTrusted(String),
     /// The pack must not be used here (any more).
-    #[error("pack `{pack}` {version} is refused: {why}")]
+    #[error("pack `{pack}` {version} is refused")]
     Floor {
         /// Pack id.
         pack: String,
         /// Its version.
         version: String,
         /// Why.
-        why: String,
+        source: Replay,
     },
     /// The pack asks for a newer reader.
     #[error("pack `packs/{file}` asks for version {wanted} or newer")]

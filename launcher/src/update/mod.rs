@@ -9,6 +9,7 @@
 
 mod choose;
 mod error;
+mod floors;
 mod pipeline;
 mod records;
 mod refused;

@@ -230,6 +230,22 @@ fn an_interrupted_update_is_told_and_left_to_the_installer() {
     scene.is_calm();
 }
 
+#[test]
+fn what_any_release_of_the_source_withdraws_is_not_installed() {
+    let scene = Scene::new();
+    let (manifest, _) = scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(10, &["--check"]);
+    scene.publisher.withdraw(&manifest);
+    let said = scene.ends(23, &[]);
+    assert!(said.contains("its publisher withdrew it"), "{said}");
+    scene.is_calm();
+    scene.publisher.release("0.1.6", program("0.1.6"));
+    let said = scene.ends(0, &[]);
+    assert!(said.contains("Launcher 0.1.6 replaced 0.1.0"), "{said}");
+    let floors = scene.root.read("state/trust/floors.json");
+    assert!(floors.contains("revoked") && floors.contains("2026-11-20"), "{floors}");
+}
+
 fn flip(file: &std::path::Path, at: usize) {
     let mut bytes = fs::read(file).unwrap();
     bytes[at] ^= 1;
