@@ -74,14 +74,7 @@ pub(crate) enum Command {
     /// Look for what could keep services from running; exit 40 if something does
     Doctor,
     /// Install the newest launcher of a source; services go on running. Exit 50 if there is none
-    SelfUpdate {
-        /// A depot directory (a stick) or a `.kpack` file
-        #[arg(long, value_name = "DIR|FILE")]
-        source: PathBuf,
-        /// Only look; exit 10 if there is a newer one
-        #[arg(long)]
-        check: bool,
-    },
+    SelfUpdate(SelfUpdate),
     /// Check that this program works where it is
     SelfCheck,
     /// Serve an installed tree (started by the other commands)
@@ -101,6 +94,19 @@ pub(crate) enum Secrets {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SelfUpdate {
+    /// A depot directory (a stick) or a `.kpack` file
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) source: PathBuf,
+    /// Only look; exit 10 if there is a newer one
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Try a launcher again that did not work here before
+    #[arg(long)]
+    pub(crate) retry_refused: bool,
 }
 
 #[derive(Debug, clap::Args)]

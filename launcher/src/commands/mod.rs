@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args, outside: &Outside, ui: &Ui) -> Outcome {
         Command::Ports => status::ports(&place, outside, ui),
         Command::Secrets { command } => secrets::run(&place, &command, ui),
         Command::Doctor => doctor::run(&place, outside, ui),
-        Command::SelfUpdate { source, check } => self_update::run(&place, outside, &source, check, ui),
+        Command::SelfUpdate(args) => self_update::run(&place, outside, &args, ui),
         Command::Daemon => roles::daemon(&place, outside),
         Command::Shim | Command::SelfCheck => Ok(Exit::Done),
     }

@@ -168,6 +168,14 @@ impl UpdateError {
         }
     }
 
+    /// True if the same launcher would fail here again.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::SelfCheck { source, .. } | Self::Swap { source, .. } => source.is_its_own(),
+            _ => false,
+        }
+    }
+
     fn hint(&self) -> &'static str {
         match self {
             Self::RecoveryNeeded | Self::HalfDone { .. } => "run `kojibox-installer recover`",
@@ -180,9 +188,13 @@ impl UpdateError {
             Self::Root { .. } | Self::StaleRoot { .. } | Self::Manifest { .. } | Self::NobodyTrusted(_) => {
                 "run `kojibox-installer trust show`, and ask the publisher which key signs"
             }
-            Self::Floor { .. } | Self::RefusedBefore { .. } => "use a newer release",
+            Self::Floor { .. } => "use a newer release",
+            Self::RefusedBefore { .. } => "use a newer release, or try this one again with `--retry-refused`",
             Self::TooNew { .. } => "update with `kojibox-installer update`",
-            Self::SelfCheck { .. } | Self::Swap { .. } => "tell the publisher; it will not be tried again here",
+            Self::SelfCheck { .. } | Self::Swap { .. } if self.is_lasting() => {
+                "tell the publisher; it will not be tried again here"
+            }
+            Self::SelfCheck { .. } | Self::Swap { .. } => "run the same command again",
             _ => "run `kojibox doctor`",
         }
     }

@@ -61,6 +61,9 @@ pub enum ClientError {
     /// It lives and cannot be reached.
     #[error("the daemon, process {0}, does not answer")]
     Mute(u32),
+    /// It could not be started beside another one.
+    #[error("another daemon serves this install root")]
+    Busy,
     /// It said something unexpected.
     #[error("the daemon gave an answer that does not fit the question")]
     Odd,
@@ -188,7 +191,7 @@ impl Client {
     pub fn start(settings: &Settings, patience: Duration) -> Result<Self, ClientError> {
         match start(settings, patience)? {
             Birth::Ready { .. } => Self::find(&settings.root)?.ok_or(ClientError::Odd),
-            Birth::Busy { .. } => Err(ClientError::Odd),
+            Birth::Busy { .. } => Err(ClientError::Busy),
             Birth::Failed { causes } => Err(ClientError::Failed(Causes::of(causes))),
         }
     }
@@ -251,7 +254,12 @@ impl Client {
     pub fn wait_until_gone(&self, root: &Path) -> Result<(), ClientError> {
         let run = kojibox_state::Layout::new(root).run();
         let end = Instant::now() + END;
-        while daemon::lock(&run)?.is_none() || self.process.as_ref().is_some_and(Identity::lives) {
+        // With the process the lock goes too; another daemon may have it by then.
+        let there = || match &self.process {
+            Some(process) => Ok::<_, ClientError>(process.lives()),
+            None => Ok(daemon::lock(&run)?.is_none()),
+        };
+        while there()? {
             if Instant::now() > end {
                 return Err(ClientError::Late(END));
             }
@@ -266,6 +274,11 @@ fn end_mute(root: &Path, pid: u32) {
     if let Some(daemon) = Place::read(root).map(|p| p.daemon).filter(|d| d.pid == pid) {
         drop(platform::signal(daemon.pid, &daemon.token, "KILL"));
     }
+}
+
+/// When the living process `pid` was started, as the system tells it: together they name a process.
+pub fn start_token(pid: u32) -> Option<String> {
+    platform::start_token(pid)
 }
 
 /// True if an earlier daemon left something to take over.

@@ -246,6 +246,32 @@ fn what_any_release_of_the_source_withdraws_is_not_installed() {
     assert!(floors.contains("revoked") && floors.contains("2026-11-20"), "{floors}");
 }
 
+#[test]
+fn a_launcher_is_not_blamed_for_a_service_that_ended_and_may_be_tried_again() {
+    let scene = Scene::new();
+    // A launcher like any other; while it takes over, a service is killed by somebody else.
+    let plain = scene.root.pid("plain");
+    let trouble = format!("kill -9 {plain}; exec {} \"$@\"", env!("CARGO_BIN_EXE_kojibox"));
+    scene.publisher.release("2.0.0", pretender("2.0.0", &trouble));
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("service `plain` was process") && said.contains("run the same command again"),
+        "{said}"
+    );
+    assert!(!scene.root.path.join("state/launcher.json").exists());
+
+    let broken = pretender("2.0.1", "echo broken >&2; exit 1");
+    scene.publisher.release("2.0.1", broken);
+    scene.ends(40, &[]);
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("was refused before") && said.contains("--retry-refused"),
+        "{said}"
+    );
+    assert!(scene.ends(40, &["--retry-refused"]).contains("did not take over"));
+    assert!(scene.ends(40, &[]).contains("was refused before"));
+}
+
 fn flip(file: &std::path::Path, at: usize) {
     let mut bytes = fs::read(file).unwrap();
     bytes[at] ^= 1;

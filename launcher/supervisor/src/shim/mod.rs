@@ -140,7 +140,8 @@ fn reply(started: &Result<(Arc<Shared>, Arc<Pump>, File), ShimError>) -> Answer 
     Answer::Failed(Refusal { kind, text })
 }
 
-fn never_runs(error: &io::Error) -> bool {
+/// True if the system will never run the program that it refused so.
+pub fn never_runs(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| platform::NOT_RUNNABLE.contains(&code))
