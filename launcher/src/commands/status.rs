@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kojibox_console::{Exit, Outcome, Report, Ui, bytes};
+use kojibox_console::{Exit, Outcome, Report, Ui, bytes, escape};
 use kojibox_state::StateError;
 use kojibox_supervisor::{
     DataStatus,
@@ -88,10 +88,10 @@ fn show(status: &Status, ui: &Ui) {
     for service in &status.services {
         ui.answer(line(service, width).trim_end());
         if let (Some(reason), Some(fix)) = (&service.reason, &service.fix) {
-            ui.answer(&format!("{:width$}  {reason}; {fix}", ""));
+            ui.answer(&format!("{:width$}  {}; {}", "", escape(reason), escape(fix)));
         }
         for line in service.data.iter().flat_map(about_data) {
-            ui.answer(&format!("{:width$}  {line}", ""));
+            ui.answer(&format!("{:width$}  {}", "", escape(&line)));
         }
     }
     if status.services.is_empty() {

@@ -105,3 +105,31 @@ fn an_endless_flood_does_not_stop_the_service_or_fill_the_disk() {
     let text = |r: &Value| r["msg"].as_str().unwrap().to_owned();
     assert!(log.iter().map(text).any(|m| m.contains("exited with code 0")));
 }
+
+#[test]
+fn what_a_service_writes_gives_no_orders_to_the_terminal() {
+    let text = r"printf 'a\033]0;owned\007\tb\302\233x\n'; exit 3";
+    let keys = json!({ "kind": "oneshot", "restart": { "policy": "never" } });
+    let root = Root::new(&[with(script("job", text), keys)]);
+    let said = root.fails(40, &["up"]);
+    assert!(said.contains("owned"), "{said}");
+    let shown = [said, root.ok(&["logs"]), root.ok(&["status"])];
+    for shown in &shown {
+        assert!(
+            !shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'),
+            "{shown:?}"
+        );
+    }
+    assert!(shown[1].contains("a\\u{1b}]0;owned\\u{7}\tb\\u{9b}x"), "{}", shown[1]);
+    let raw: Value = serde_json::from_str(
+        root.ok(&["logs", "--json"])
+            .lines()
+            .find(|l| l.contains("owned"))
+            .unwrap(),
+    )
+    .unwrap();
+    assert!(
+        raw["msg"].as_str().unwrap().contains('\u{1b}'),
+        "JSON stays as it is: {raw}"
+    );
+}
