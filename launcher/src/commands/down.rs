@@ -10,6 +10,7 @@ use crate::{
     Outside,
     place::Place,
     session::{self, Next, Teller},
+    turn,
 };
 
 /// A service did not end.
@@ -36,6 +37,7 @@ fn names(services: &[String]) -> String {
 /// What was not left cleanly now, or the last time it ran, is an error although nothing runs: who copies or moves the
 /// data next has to know.
 pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
+    let mut turn = Some(turn::take(place, outside, ui)?);
     let Some(client) = session::running(place, outside)? else {
         return end(place, at_rest(place, outside), services, ui);
     };
@@ -45,6 +47,7 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
     let all = services.is_empty();
     let mut teller = Teller::default();
     let look = |status: &Status| {
+        drop(turn.take());
         teller.tell(ui, status, services);
         let mut asked = status.services.iter().filter(|s| all || services.contains(&s.name));
         let down = asked.all(ServiceStatus::is_down);

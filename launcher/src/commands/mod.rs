@@ -1,5 +1,6 @@
 //! Owns the commands: each takes what was asked, does it, and says how it went.
 
+mod confirm;
 mod doctor;
 mod down;
 mod env;

@@ -1,15 +1,16 @@
 //! Owns `up` and `restart`: start, and stay until everything that was wanted serves or cannot.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use kojibox_console::{Exit, Outcome, Report, Ui};
-use kojibox_state::{InstallRoot, LockedRoot, lock::Holder};
 use kojibox_supervisor::api::{Request, ServiceStatus, Status};
 
+use super::confirm;
 use crate::{
     Outside,
     place::Place,
     session::{self, Heard, Next, Teller},
+    turn,
 };
 
 /// A service that was wanted does not serve.
@@ -38,6 +39,7 @@ pub(crate) fn restart(place: &Place, outside: &Outside, services: &[String], ui:
 }
 
 fn start(place: &Place, outside: &Outside, request: Request, services: &[String], ui: &Ui) -> Outcome {
+    let mut turn = Some(turn::take(place, outside, ui)?);
     let client = session::daemon(place, outside)?;
     let wanted = match services {
         [] => super::stack(place)?.wanted(),
@@ -45,6 +47,7 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
     };
     let mut teller = Teller::default();
     let look = |status: &Status| {
+        drop(turn.take());
         teller.tell(ui, status, &[]);
         let settled = among(status, &wanted).all(|s| s.is_up() || s.is_stuck());
         if settled { Next::Done } else { Next::Wait }
@@ -69,7 +72,7 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
     }
     answer(place, &heard, &wanted, services, ui)?;
     if services.is_empty() {
-        confirm(place, outside, ui);
+        confirm::confirm(place, outside, client.hello().generation, ui);
     }
     Ok(Exit::Done)
 }
@@ -117,27 +120,6 @@ fn answer(place: &Place, heard: &Heard, wanted: &BTreeSet<String>, services: &[S
         Some(fix) => report.hint(fix),
         None => report,
     })
-}
-
-/// All services that were wanted serve: a generation whose transaction was stopped before its gate had passed has now passed it.
-///
-/// While an installer holds the root this is its business, not ours.
-fn confirm(place: &Place, outside: &Outside, ui: &Ui) {
-    let open = InstallRoot::open(&place.root).and_then(|r| Ok((r.pointer()?, r.recovery_needed()?)));
-    if !matches!(open, Ok((Some(pointer), false)) if !pointer.confirmed) {
-        return;
-    }
-    let holder = Holder {
-        pid: std::process::id(),
-        command: "kojibox up".to_owned(),
-        started: (outside.now)().strftime("%H:%M:%S").to_string(),
-    };
-    let confirmed = LockedRoot::open(&place.root, &holder, Duration::ZERO).and_then(|locked| locked.confirm());
-    match confirmed {
-        Ok(true) => ui.status("The active generation is confirmed: all of its services serve."),
-        Ok(false) => {}
-        Err(error) => ui.detail(&format!("The active generation could not be confirmed: {error}.")),
-    }
 }
 
 fn names(names: &[String]) -> String {

@@ -73,6 +73,9 @@ pub(crate) struct Instance {
     pub(crate) service: String,
     pub(crate) generation: u64,
     pub(crate) role: Role,
+    /// What it runs: the tree of its component and the pack that declares it; none if an older launcher started it.
+    #[serde(default)]
+    pub(crate) program: Option<String>,
     /// Random; also in the environment of everything the shim starts.
     pub(crate) nonce: String,
     pub(crate) boot: String,

@@ -73,7 +73,7 @@ pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
     while instance.shim.lives() {
         match ask(context, &name, &shim::Request::Hello) {
             Ok(answer) if is_same(instance, &answer) => {
-                let found = alive(&answer);
+                let found = alive(context, &answer);
                 // Its checks need to know whom they ask.
                 inputs.send(Input::Told(answer));
                 inputs.send(Input::Machine(Event::Found(name.clone(), generation, found)));
@@ -122,8 +122,11 @@ fn is_same(left: &Instance, answer: &Instance) -> bool {
         == (&answer.nonce, &answer.shim, &answer.service, answer.generation)
 }
 
-fn alive(instance: &Instance) -> Found {
+fn alive(context: &Context, instance: &Instance) -> Found {
+    let wanted = context.stack.services.get(&instance.service);
+    let wanted = wanted.map(|definition| context.stack.program(definition));
     Found::Alive {
+        outdated: instance.program.is_some() && instance.program != wanted,
         pid: instance.process.as_ref().map(|p| p.pid),
         ready: instance.memo.ready || instance.log_matched || instance.notified,
         since: instance.started,

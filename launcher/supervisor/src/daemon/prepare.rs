@@ -211,6 +211,7 @@ impl Job<'_> {
             service: self.service.to_owned(),
             generation: self.generation,
             role,
+            program: Some(self.context.stack.program(self.definition)),
             nonce: secrets::random(20).map_err(PrepareError::Random)?,
             restarts: 0,
             traces: self.context.traces(self.service),

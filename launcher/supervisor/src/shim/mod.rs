@@ -251,6 +251,7 @@ fn first_state(spec: &Spec, clock: Clock) -> io::Result<Instance> {
         service: spec.service.clone(),
         generation: spec.generation,
         role: spec.role,
+        program: spec.program.clone(),
         nonce: spec.nonce.clone(),
         boot: platform::boot_id()?,
         shim,
