@@ -242,10 +242,8 @@ fn make_places(filler: &Filler<'_>) -> Result<(), PrepareError> {
         files::make_dir(dir.parent().unwrap_or(Path::new(".")))?;
         platform::make_private_dir(&dir).map_err(failed("create", &dir))?;
     }
-    for name in ["logs", "config"] {
-        files::make_dir(&filler.dir(name).unwrap_or_default())?;
-    }
-    Ok(())
+    files::make_log_dirs(&filler.stack.layout, filler.service)?;
+    Ok(files::make_dir(&filler.dir("config").unwrap_or_default())?)
 }
 
 fn step(step: &StopStep, filler: &Filler<'_>) -> Result<Step, FillError> {

@@ -1,7 +1,7 @@
 //! Owns the daemon's side of shims: starting them, hearing them to their end, giving them orders.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
     process::{Child, Command, Stdio},
     sync::{
@@ -15,6 +15,7 @@ use std::{
 
 use super::{Input, Inputs, attach, context::Context, prepare::Ready, sweep::Left};
 use crate::{
+    files,
     instance::{Instance, Phase, Role},
     machine::{Event, Exit, Failure, Reason, ReasonCode},
     place, platform,
@@ -106,12 +107,8 @@ fn spawn(context: &Context, spec: &Spec) -> Result<(Child, Box<Instance>), Refus
 
 /// Where programs of ours complain that have nowhere else to: `logs/_launcher/stderr.log`.
 pub(crate) fn complaints(layout: &kojibox_state::Layout) -> io::Result<File> {
-    let dir = layout.service_logs("_launcher");
-    std::fs::create_dir_all(&dir)?;
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("stderr.log"))
+    let dir = files::make_log_dirs(layout, "_launcher").map_err(|e| e.source)?;
+    platform::append_private(&dir.join("stderr.log"))
 }
 
 /// Hears a shim to its end.

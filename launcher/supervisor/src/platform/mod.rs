@@ -26,17 +26,17 @@ pub(crate) use macos::{Keeper, Notices, boot_id, clone_file, leftovers, listener
 use macos::{die_with_parent, sync_volume};
 #[cfg(unix)]
 pub(crate) use unix::{
-    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Leash, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, connect, copy_link, detach,
-    endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir, new_private_file,
-    on_terminate, on_wake, program_name, reader, root_key, set_patience, socket_dir, socket_dirs, stop_steps, sync_dir,
-    sync_tree, system_path,
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Leash, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, append_private, connect,
+    copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir,
+    new_private_file, on_terminate, on_wake, program_name, reader, root_key, set_patience, socket_dir, socket_dirs,
+    stop_steps, sync_dir, sync_tree, system_path,
 };
 #[cfg(unix)]
 pub use unix::{close_inherited, replace_process};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Notices, Stream, clone_file, connect,
-    copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir,
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Notices, Stream, append_private, clone_file,
+    connect, copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir,
     new_private_file, on_terminate, on_wake, program_name, reader, root_key, set_patience, socket_dir, socket_dirs,
     stop_steps, sync_dir, sync_tree, system_path,
 };

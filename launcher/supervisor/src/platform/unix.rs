@@ -215,6 +215,15 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Opens a file to be written at its end, for its owner only where the file system can keep that.
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    if file.metadata().is_ok_and(|m| !closed(m.mode())) {
+        drop(file.set_permissions(Permissions::from_mode(0o600)));
+    }
+    Ok(file)
+}
+
 /// True if nobody else may read the file. False also where the file system keeps no modes.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     let meta = fs::symlink_metadata(path)?;

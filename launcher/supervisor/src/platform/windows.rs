@@ -297,6 +297,11 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
+/// Opens a file to be written at its end; who may read it follows from its directory.
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 /// True if it is a file; who may read it follows from its directory.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(path)?.is_file())
