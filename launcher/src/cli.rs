@@ -122,6 +122,9 @@ pub(crate) struct Logs {
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub(crate) grep: Option<regex_lite::Regex>,
+    /// Only lines of at least this level, as JSON lines say it or as it is guessed: `debug`, `info`, `warn` or `error`
+    #[arg(long, value_name = "L")]
+    pub(crate) level: Option<kojibox_supervisor::level::Level>,
     /// Write the records to this file, one JSON object per line
     #[arg(long, value_name = "FILE", conflicts_with = "follow")]
     pub(crate) export: Option<PathBuf>,

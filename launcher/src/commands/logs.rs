@@ -45,7 +45,11 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: Logs, ui: &Ui) -> Outc
             .strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
             .to_string()
     });
-    let filter = Filter { since, grep: args.grep };
+    let filter = Filter {
+        since,
+        grep: args.grep,
+        level: args.level,
+    };
     let mut reader = Reader::new(&logs, &services, filter);
     if let Some(file) = args.export {
         return export(&mut reader, &file, ui);

@@ -10,6 +10,7 @@ pub mod environment;
 mod files;
 mod fill;
 mod instance;
+pub mod level;
 pub mod logs;
 pub mod machine;
 pub mod notice;

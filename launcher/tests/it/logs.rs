@@ -133,3 +133,20 @@ fn what_a_service_writes_gives_no_orders_to_the_terminal() {
         "JSON stays as it is: {raw}"
     );
 }
+
+#[test]
+fn a_level_leaves_out_what_matters_less() {
+    let text = "echo 'LOG: all is well'; echo 'WARNING: not quite'; echo 'plain'; echo '{\"level\":\"error\",\"msg\":\"bad\"}'";
+    let root = Root::new(&[with(script("job", text), json!({ "kind": "oneshot" }))]);
+    root.ok(&["up"]);
+    let shown = root.ok(&["logs", "--level", "warn"]);
+    assert_eq!(
+        shown,
+        "job | WARNING: not quite\njob | {\"level\":\"error\",\"msg\":\"bad\"}\n"
+    );
+    assert!(root.ok(&["logs", "--level", "info"]).contains("all is well"));
+    assert!(
+        root.fails(2, &["logs", "--level", "loud"])
+            .contains("`debug`, `info`, `warn` or `error`")
+    );
+}
