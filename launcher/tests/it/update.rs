@@ -272,6 +272,33 @@ fn a_launcher_is_not_blamed_for_a_service_that_ended_and_may_be_tried_again() {
     assert!(scene.ends(40, &[]).contains("was refused before"));
 }
 
+#[test]
+fn the_front_door_of_a_tree_that_is_named_by_a_link_opens_too() {
+    let scene = Scene::new();
+    scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(0, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&scene.root.path, &link).unwrap();
+    // An old front door, as a copy of it that a person has kept would be.
+    fs::remove_file(scene.root.path.join("kojibox")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kojibox"), scene.root.path.join("kojibox")).unwrap();
+    let output = std::process::Command::new(scene.root.path.join("kojibox"))
+        .args([
+            "self-update",
+            "--check",
+            "--json",
+            "--source",
+            scene.publisher.depot().to_str().unwrap(),
+            "--root",
+        ])
+        .arg(&link)
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["version"], "0.1.7", "the active launcher answers");
+}
+
 fn flip(file: &std::path::Path, at: usize) {
     let mut bytes = fs::read(file).unwrap();
     bytes[at] ^= 1;
