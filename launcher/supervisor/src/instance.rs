@@ -69,7 +69,6 @@ pub(crate) struct Memo {
 /// One started service, as its shim tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
-    pub(crate) protocol: u32,
     pub(crate) service: String,
     pub(crate) generation: u64,
     pub(crate) role: Role,
@@ -117,8 +116,6 @@ pub(crate) struct ExitRecord {
     pub(crate) nonce: String,
     pub(crate) boot: String,
     pub(crate) exit: Exit,
-    /// It was asked to stop.
-    pub(crate) asked: bool,
 }
 
 /// The files about one service.

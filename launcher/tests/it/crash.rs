@@ -213,3 +213,18 @@ fn a_suspended_daemon_goes_on() {
     kill("STOP", daemon);
     assert_eq!((root.pid("plain"), root.daemon()), (plain, Some(daemon)));
 }
+
+#[test]
+fn what_a_dead_shim_left_of_a_service_that_is_declared_no_more_is_ended() {
+    let mut root = Root::new(&[script("old", "trap '' INT TERM; while :; do sleep 0.05; done")]);
+    root.ok(&["up"]);
+    let (old, daemon) = (root.pid("old"), root.daemon().expect("it runs"));
+    kill("KILL", daemon);
+    kill("KILL", parent(old));
+    eventually("the daemon is dead", || (!lives(daemon)).then_some(()));
+    assert!(lives(old), "it ignores the gentle signal");
+    root.install("2.0.0", &[script("new", "exec sleep 1000")]);
+    root.ok(&["up"]);
+    assert!(!lives(old));
+    assert!(!root.path.join("run/_instances/old.json").exists());
+}

@@ -12,10 +12,10 @@ use super::{
     sweep::{self, Left},
 };
 use crate::{
-    diagnosis, files,
+    diagnosis,
     instance::{ExitRecord, Instance, Phase, Role},
     machine::{Event, Exit, Found, Status},
-    shim,
+    shim::{self, Step},
 };
 
 /// How long a shim that lives may take to answer.
@@ -91,19 +91,26 @@ pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let record = context.traces(&name).exit().ok().flatten();
-    let exit = record.filter(|r| r.nonce == instance.nonce).map(|r| r.exit);
-    if exit.is_none() {
-        // Its shim was killed while nobody watched.
-        Left::of(instance).end(&sweep::steps(context, &name));
-    }
-    drop(context.traces(&name).remove_instance());
+    let exit = clear_up(context, instance, &sweep::steps(context, &name));
     let exit = exit.unwrap_or(Exit {
         status: Status::Unknown,
         port_clash: false,
         last_line: None,
     });
     inputs.send(Input::Machine(Event::Found(name, generation, Found::Ended(exit))));
+}
+
+/// Ends what a dead shim may have left, takes its trace away, and gives how its service ended, if it has said so.
+fn clear_up(context: &Context, instance: &Instance, steps: &[Step]) -> Option<Exit> {
+    let traces = context.traces(&instance.service);
+    let record = traces.exit().ok().flatten();
+    let exit = record.filter(|r| r.nonce == instance.nonce).map(|r| r.exit);
+    if exit.is_none() {
+        // It was killed while nobody watched.
+        Left::of(instance).end(steps);
+    }
+    drop(traces.remove_instance());
+    exit
 }
 
 /// Takes over a living shim that turned up only now. False if there is none.
@@ -146,7 +153,10 @@ pub(super) fn end_undeclared(context: &Context) {
             while instance.shim.lives() && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));
             }
-            drop(files::remove_file(&run.join(format!("_instances/{name}.exit.json"))));
+            if !instance.shim.lives() {
+                clear_up(context, &instance, &[]);
+                drop(context.traces(&name).remove_exit());
+            }
         }
     }
 }

@@ -5,15 +5,14 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use super::{Input, Inputs};
+use super::{Input, Inputs, mailbox::mailbox};
 use crate::{
-    api::{Reply, Request},
+    api::Request,
     place::Door,
     platform::{self, Stream},
     wire::{self, Lines, WireError},
@@ -60,7 +59,7 @@ fn answer(mut stream: Stream, inputs: &Inputs) -> Result<(), WireError> {
     let Some(request) = Lines::new(platform::reader(&stream)?).next::<Request>()? else {
         return Ok(());
     };
-    let (replies, lines): (Sender<Reply>, Receiver<Reply>) = channel();
+    let (replies, lines) = mailbox();
     inputs.send(Input::Asked(request, replies));
     for reply in lines {
         wire::send(&mut stream, &reply)?;

@@ -1,6 +1,7 @@
 //! Owns the daemon: feeds the machine with what happens and carries out what it decides.
 //!
-//! One thread decides, and never waits for a disk, a process or a person; everything slow runs beside it and reports.
+//! One thread decides, and never waits for a process or a person, and for a disk only to write down what is wanted and to take
+//! away what was told; everything else runs beside it and reports.
 //! The daemon may be killed at any time: the shims stay, and the next daemon finds them again.
 //!
 //! Files: `run/_instances/daemon.lock` (held as long as it lives), `run/_instances/daemon.place` (who it is and where it
@@ -11,6 +12,7 @@ mod answer;
 mod attach;
 mod clients;
 mod context;
+mod mailbox;
 mod prepare;
 mod serve;
 mod shims;
@@ -21,16 +23,15 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::mpsc::Sender,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub(crate) use self::shims::complaints;
-use self::{prepare::Ready, serve::Daemon};
+use self::{mailbox::Outbox, prepare::Ready, serve::Daemon};
 use crate::{
-    api::{Reply, Request},
+    api::Request,
     clock::Clock,
     files::{self, FileError, failed},
     instance::{self, Instance},
@@ -108,7 +109,7 @@ enum Input {
     /// A shim tells its state.
     Told(Instance),
     /// A client asks.
-    Asked(Request, Sender<Reply>),
+    Asked(Request, Outbox),
 }
 
 /// The way to the deciding thread.

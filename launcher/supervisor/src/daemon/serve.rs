@@ -6,7 +6,6 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::Sender,
     },
     thread,
     time::{Duration, Instant},
@@ -18,16 +17,17 @@ use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     DaemonError, Input, Inputs, Settings,
-    act::beside,
+    act::{beside, unless_panicked},
     attach::{self, Trace},
     clients,
     context::Context,
     lock,
+    mailbox::Outbox,
     prepare::Ready,
     shims::is_of_this_run,
 };
 use crate::{
-    api::{Reply, Status},
+    api::Status,
     clock::Steady,
     data, environment,
     files::{self, FileError, failed},
@@ -62,7 +62,7 @@ pub(super) struct Daemon {
     pub(super) probes: BTreeMap<String, Vec<AbortHandle>>,
     /// Shims whose service is gone, and who are about to go.
     pub(super) parting: Vec<Identity>,
-    pub(super) watchers: Vec<Sender<Reply>>,
+    pub(super) watchers: Vec<Outbox>,
     pub(super) clients: Arc<AtomicUsize>,
     pub(super) last: Status,
     pub(super) notes: Notes,
@@ -177,7 +177,13 @@ impl Daemon {
         });
         for instance in found {
             let (context, inputs) = (Arc::clone(&self.context), self.inputs.clone());
-            beside(move || attach::attach(&context, &instance, &inputs));
+            beside(move || {
+                if unless_panicked(|| attach::attach(&context, &instance, &inputs)).is_none() {
+                    let found = Found::Unverified("the launcher has a defect".to_owned());
+                    let (name, generation) = (instance.service.clone(), instance.generation);
+                    inputs.send(Input::Machine(Event::Found(name, generation, found)));
+                }
+            });
         }
     }
 
@@ -313,7 +319,12 @@ impl Daemon {
 
     /// Decides, acts, and tells everyone what changed.
     pub(super) fn feed(&mut self, event: Event) {
-        let (machine, actions) = step(std::mem::take(&mut self.machine), event, self.clock.now());
+        let now = self.clock.now();
+        let decide = || step(self.machine.clone(), event, now);
+        // A defect in one decision must not end the watch over all services: that event is dropped.
+        let Some((machine, actions)) = unless_panicked(decide) else {
+            return;
+        };
         self.machine = machine;
         for action in actions {
             self.act(action);

@@ -25,6 +25,8 @@ use crate::{
 
 /// A shim answers at once, or something is wrong.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a shim may take to start its program: a slow disk has to take the mark of its data first.
+const BIRTH: Duration = Duration::from_secs(60);
 /// Where the program says what it is to be.
 const ROLE: &str = "shim";
 
@@ -83,25 +85,43 @@ fn spawn(context: &Context, spec: &Spec) -> Result<(Child, Box<Instance>), Refus
     command.stderr(complaints(&context.stack.layout).map_or(Stdio::null(), Stdio::from));
     platform::detach(&mut command);
     let mut child = command.spawn().map_err(io_error("start a shim"))?;
-    let told = match child.stdin.take() {
-        Some(mut stdin) => wire::send(&mut stdin, spec),
-        None => Ok(()),
-    };
-    let answer = told.and_then(|()| match child.stdout.take() {
-        Some(stdout) => Lines::new(stdout).next::<Answer>(),
-        None => Ok(None),
-    });
-    match answer {
+    match answer(&mut child, spec, BIRTH) {
         Ok(Some(Answer::Started(instance))) => Ok((child, instance)),
         Ok(Some(Answer::Failed(refusal))) => {
             drop(child.wait());
             Err(refusal)
         }
-        Ok(None) | Err(_) => {
+        given_up => {
             drop(child.kill());
             drop(child.wait());
-            Err(other("the shim ended without an answer".to_owned()))
+            // It may have come to starting something.
+            Left::marked(&spec.nonce).end(&[]);
+            drop(spec.traces.remove_instance());
+            Err(other(match given_up {
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    format!("the shim gave no answer within {} s", BIRTH.as_secs())
+                }
+                _ => "the shim ended without an answer".to_owned(),
+            }))
         }
+    }
+}
+
+/// Tells a shim what to run and waits for its answer, not longer than `patience`; none if it ended without one.
+fn answer(child: &mut Child, spec: &Spec, patience: Duration) -> Result<Option<Answer>, mpsc::RecvTimeoutError> {
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (tell, told) = mpsc::channel();
+    let spec = spec.clone();
+    // Ends with the shim, which is killed if it is late.
+    let talk = move || {
+        let sent = stdin.map_or(Ok(()), |mut stdin| wire::send(&mut stdin, &spec));
+        let answer = sent.and_then(|()| stdout.map_or(Ok(None), |stdout| Lines::new(stdout).next::<Answer>()));
+        drop(tell.send(answer.unwrap_or_default()));
+    };
+    drop(thread::Builder::new().name("birth".to_owned()).spawn(talk));
+    match told.recv_timeout(patience) {
+        Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
+        other => other,
     }
 }
 
@@ -213,10 +233,6 @@ pub(super) fn run_helper(context: &Arc<Context>, spec: &Spec, abort: &AtomicBool
         return Ok(record.exit);
     }
     // Its shim was killed: what it had started must not work on beside the next attempt.
-    let left = Left {
-        session: None,
-        marker: format!("{}={}", crate::instance::MARKER, spec.nonce),
-    };
-    left.end(&[]);
+    Left::marked(&spec.nonce).end(&[]);
     Err("the process that watched it was killed".to_owned())
 }

@@ -62,12 +62,17 @@ impl Left {
         }
     }
 
-    /// What the checks of an earlier daemon have started.
-    pub(super) fn of_checks(instance: &Instance) -> Self {
+    /// What bears this mark.
+    pub(super) fn marked(nonce: &str) -> Self {
         Self {
             session: None,
-            marker: format!("{MARKER}={}", probe::mark(&instance.nonce)),
+            marker: format!("{MARKER}={nonce}"),
         }
+    }
+
+    /// What the checks of an earlier daemon have started.
+    pub(super) fn of_checks(instance: &Instance) -> Self {
+        Self::marked(&probe::mark(&instance.nonce))
     }
 
     /// Ends all of it at once.

@@ -247,7 +247,6 @@ fn take_lease(spec: &Spec) -> Result<File, ShimError> {
 fn first_state(spec: &Spec, clock: Clock) -> io::Result<Instance> {
     let shim = Identity::of(std::process::id()).ok_or_else(|| io::Error::other("this process cannot be identified"))?;
     Ok(Instance {
-        protocol: wire::PROTOCOL,
         service: spec.service.clone(),
         generation: spec.generation,
         role: spec.role,
@@ -367,7 +366,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
     if let Some(pump) = Arc::into_inner(pump) {
         pump.finish(Duration::from_secs(2));
     }
-    let (exit, asked) = {
+    let exit = {
         let state = shared.lock();
         let mut exit = state.exit.clone().unwrap_or(Exit {
             status: Status::Unknown,
@@ -375,7 +374,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
             last_line: None,
         });
         (exit.port_clash, exit.last_line) = (told.port_clash, told.last_line);
-        (exit, shared.control.ordered() != Order::None)
+        exit
     };
     let spec = &shared.spec;
     mark_data(shared, &exit);
@@ -386,7 +385,6 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
         nonce: spec.nonce.clone(),
         boot: shared.lock().boot.clone(),
         exit: exit.clone(),
-        asked,
     };
     drop(spec.traces.write_exit(&record));
     let mut state = shared.lock();
