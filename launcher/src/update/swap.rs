@@ -84,9 +84,12 @@ impl SwapError {
             Self::Late(_) | Self::Old(_) => false,
             Self::New(error) => match error {
                 ClientError::Start { source, .. } => never_runs(source),
-                ClientError::Failed(_) | ClientError::Late(_) | ClientError::Mute(_) => true,
-                ClientError::Wire(_) | ClientError::Odd => true,
                 ClientError::State(_) | ClientError::Empty(_) | ClientError::File(_) | ClientError::Busy => false,
+                ClientError::Failed(_)
+                | ClientError::Late(_)
+                | ClientError::Mute(_)
+                | ClientError::Wire(_)
+                | ClientError::Odd => true,
             },
             Self::Touched { lives, .. } => *lives,
         }

@@ -26,7 +26,7 @@ use crate::{
 /// A shim answers at once, or something is wrong.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a shim may take to start its program: a slow disk has to take the mark of its data first.
-const BIRTH: Duration = Duration::from_secs(60);
+const BIRTH: Duration = Duration::from_mins(1);
 /// Where the program says what it is to be.
 const ROLE: &str = "shim";
 

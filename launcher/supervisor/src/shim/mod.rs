@@ -159,11 +159,11 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
     let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
-    let mut before = None;
-    match begin(spec, clock, (keeper, control, state, check), &mut before) {
+    let mut marked = None;
+    match begin(spec, clock, (keeper, control, state, check), &mut marked) {
         Ok((shared, pump)) => Ok((shared, pump, lease)),
         Err(error) => {
-            nothing_started(spec, before.as_ref());
+            nothing_started(spec, marked.as_ref());
             Err(error)
         }
     }
@@ -172,12 +172,15 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
 /// What a start needs beside what it is told.
 type Parts = (Keeper, Control, Instance, Option<Regex>);
 
-/// Marks the data, opens the log and starts the program; `before` is what the mark said, once it says something else.
+/// The data has been marked; what the mark said before.
+struct Marked(Option<Mark>);
+
+/// Opens the log, marks the data and starts the program.
 fn begin(
     spec: &Spec,
     clock: Clock,
     (keeper, control, state, check): Parts,
-    before: &mut Option<Option<Mark>>,
+    marked: &mut Option<Marked>,
 ) -> Result<(Arc<Shared>, Arc<Pump>), ShimError> {
     let problem = |source| ShimError::Start {
         program: spec.command.first().cloned().unwrap_or_default(),
@@ -188,14 +191,14 @@ fn begin(
     let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     // From here on the data counts as in use: a mark that cannot be written keeps the program from being started.
     if let Some(marker) = &spec.data {
-        *before = Some(marker.begin()?);
+        *marked = Some(Marked(marker.begin()?));
     }
     let shared = Arc::new(Shared {
         spec: spec.clone(),
         keeper,
         state: Mutex::new(state),
         control,
-        left_before: before.clone().flatten(),
+        left_before: marked.as_ref().and_then(|m| m.0.clone()),
         killed: AtomicBool::new(false),
         notices,
     });
@@ -220,9 +223,9 @@ fn begin(
 }
 
 /// Nothing was started: nothing is left to tell but the answer.
-fn nothing_started(spec: &Spec, before: Option<&Option<Mark>>) {
+fn nothing_started(spec: &Spec, marked: Option<&Marked>) {
     drop(spec.traces.remove_instance());
-    if let (Some(marker), Some(before)) = (&spec.data, before) {
+    if let (Some(marker), Some(Marked(before))) = (&spec.data, marked) {
         drop(marker.take_back(before.as_ref()));
     }
     for path in iter::once(&spec.endpoint).chain(&spec.notify) {
