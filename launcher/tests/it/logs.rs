@@ -150,3 +150,18 @@ fn a_level_leaves_out_what_matters_less() {
             .contains("`debug`, `info`, `warn` or `error`")
     );
 }
+
+#[test]
+fn logs_of_a_tree_are_for_their_owner_only_and_nothing_above_them_changes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = Root::new(&[with(script("job", "echo x"), json!({ "kind": "oneshot" }))]);
+    let mode = |path: &str| std::fs::metadata(root.path.join(path)).unwrap().permissions().mode() & 0o7777;
+    let above = [mode("."), mode(".."), mode("../..")];
+    root.ok(&["up"]);
+    assert_eq!([mode("logs"), mode("logs/job"), mode("logs/_launcher")], [0o700; 3]);
+    assert_eq!(
+        [mode("logs/job/current.jsonl"), mode("logs/_launcher/stderr.log")],
+        [0o600; 2]
+    );
+    assert_eq!([mode("."), mode(".."), mode("../..")], above);
+}
