@@ -20,6 +20,7 @@ use std::{
 
 use kojibox_console::Exit;
 use kojibox_packs::manifest::{Manifest, Span};
+use kojibox_state::{InstallRoot, journal};
 use serde::Deserialize;
 
 use crate::{
@@ -33,6 +34,8 @@ const STDOUT_MAX: usize = 4 << 20;
 const STDERR_KEPT: usize = 8 << 10;
 /// How long a launcher may take to tell the state: it measures what lies aside.
 const LOOK: Duration = Duration::from_mins(2);
+/// The variable for it; the launcher's `turn.rs` reads it.
+const TRANSACTION: &str = "KOJIBOX_TRANSACTION";
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
@@ -106,6 +109,7 @@ impl<'a> LauncherGate<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command.env(TRANSACTION, transaction(root));
         platform::own_group(&mut command);
         let wrap = |source| GateError::Run {
             launcher: launcher.to_owned(),
@@ -156,6 +160,13 @@ impl Gate for LauncherGate<'_> {
     }
 }
 
+/// What tells a launcher that it works for the one that holds the root: the transaction, or this process before there is one.
+fn transaction(root: &Path) -> String {
+    let found = InstallRoot::open(root).and_then(|root| journal::read(root.dir()));
+    let txid = found.ok().and_then(|f| f.begin().map(|b| b.txid().to_owned()));
+    txid.unwrap_or_else(|| std::process::id().to_string())
+}
+
 /// A child that ended by itself.
 struct Ended {
     status: ExitStatus,
@@ -195,9 +206,11 @@ impl Ended {
         if self.status.success() {
             return Ok(services);
         }
+        // Stopped without a reason: nobody wanted it.
+        let unwanted = |s: &ServiceStatus| s.state == "stopped" && s.reason.is_none();
         let not_ready = services
             .into_iter()
-            .filter(|s| !matches!(s.state.as_str(), "running" | "completed" | "disabled"));
+            .filter(|s| !matches!(s.state.as_str(), "running" | "completed" | "disabled") && !unwanted(s));
         Err(GateError::Failed {
             verb,
             how: self.status.to_string(),

@@ -25,7 +25,7 @@ pub struct Args {
 pub(crate) enum Command {
     /// Start services and wait until they are ready; exit 40 if one is not
     Up {
-        /// Services; default: all
+        /// Services; default: all but those that their pack says are started by name only
         services: Vec<String>,
     },
     /// Stop services and wait until nothing of them is left; without names, everything
@@ -74,14 +74,7 @@ pub(crate) enum Command {
     /// Look for what could keep services from running; exit 40 if something does
     Doctor,
     /// Install the newest launcher of a source; services go on running. Exit 50 if there is none
-    SelfUpdate {
-        /// A depot directory (a stick) or a `.kpack` file
-        #[arg(long, value_name = "DIR|FILE")]
-        source: PathBuf,
-        /// Only look; exit 10 if there is a newer one
-        #[arg(long)]
-        check: bool,
-    },
+    SelfUpdate(SelfUpdate),
     /// Check that this program works where it is
     SelfCheck,
     /// Serve an installed tree (started by the other commands)
@@ -104,6 +97,19 @@ pub(crate) enum Secrets {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct SelfUpdate {
+    /// A depot directory (a stick) or a `.kpack` file
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) source: PathBuf,
+    /// Only look; exit 10 if there is a newer one
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Try a launcher again that did not work here before
+    #[arg(long)]
+    pub(crate) retry_refused: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
     /// Services; default: all
     pub(crate) services: Vec<String>,
@@ -116,6 +122,9 @@ pub(crate) struct Logs {
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub(crate) grep: Option<regex_lite::Regex>,
+    /// Only lines of at least this level, as JSON lines say it or as it is guessed: `debug`, `info`, `warn` or `error`
+    #[arg(long, value_name = "L")]
+    pub(crate) level: Option<kojibox_supervisor::level::Level>,
     /// Write the records to this file, one JSON object per line
     #[arg(long, value_name = "FILE", conflicts_with = "follow")]
     pub(crate) export: Option<PathBuf>,

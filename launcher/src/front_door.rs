@@ -2,7 +2,7 @@
 //!
 //! It may be of any version, so that a person's shortcut stays what it is; which launcher works is the pointer's word.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use kojibox_console::Ui;
 use kojibox_state::{InstallRoot, StateError};
@@ -11,14 +11,16 @@ use crate::{Outside, place::Place};
 
 /// Where the launcher of the active generation is, if this program is the front door and that is another file.
 fn behind(place: &Place) -> Result<Option<std::path::PathBuf>, StateError> {
-    if place.exe.parent() != Some(place.root.as_path()) {
+    // Either may be named through links.
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if !place.exe.parent().is_some_and(|dir| same(dir, &place.root)) {
         return Ok(None);
     }
     let root = InstallRoot::open(&place.root)?;
     let Some(current) = root.current()? else {
         return Ok(None);
     };
-    Ok(root.launcher(&current).filter(|p| p.is_file() && *p != place.exe))
+    Ok(root.launcher(&current).filter(|p| p.is_file() && !same(p, &place.exe)))
 }
 
 /// Becomes the launcher of the active generation, with the same arguments. Returns if there is none to become.

@@ -5,6 +5,7 @@ mod commands;
 mod front_door;
 mod place;
 mod session;
+mod turn;
 mod update;
 mod version;
 

@@ -7,7 +7,7 @@ use kojibox_state::StateError;
 use kojibox_supervisor::{
     Clock,
     api::{Reply, Request, ServiceStatus, Status},
-    client::{Client, ClientError, News},
+    client::{self, Client, ClientError, News},
     daemon::Settings,
     machine::State,
 };
@@ -49,6 +49,15 @@ pub(crate) fn daemon(place: &Place, outside: &Outside) -> Outcome<Client> {
             );
             Err(Report::new(Exit::NotReady, text).hint("run `kojibox down`, then `kojibox up`"))
         }
+    }
+}
+
+/// The daemon to ask; none if nothing runs. One is started only to hear or end what an earlier one left.
+pub(crate) fn running(place: &Place, outside: &Outside) -> Outcome<Option<Client>> {
+    match Client::find(&place.root) {
+        Err(ClientError::Mute(_)) => daemon(place, outside).map(Some),
+        Ok(None) if client::has_traces(&place.root) => daemon(place, outside).map(Some),
+        other => other.map_err(unreachable_daemon),
     }
 }
 

@@ -66,14 +66,11 @@ pub(super) fn judge(
 ) -> Result<Judged, Report> {
     let mut verdicts: Vec<_> = publishers.iter().map(Publisher::verdict).collect();
     // Times that were signed count even for packs that are not chosen.
-    let mut known = existing.floors.clone();
-    for offer in &catalog.offers {
-        floors::raise_time(&mut known, offer.manifest.issued.parse().ok());
-        known.revoked.extend(&offer.manifest.revokes);
-    }
-    for publisher in publishers {
-        floors::raise_time(&mut known, Some(publisher.root.issued()));
-    }
+    let known = floors::known(
+        &existing.floors,
+        catalog.offers.iter().map(|o| &**o.manifest),
+        publishers.iter().map(|p| p.root.issued()),
+    );
     let not_before = floors::not_before(&known);
     for publisher in publishers {
         publisher.check_time(not_before)?;

@@ -252,6 +252,24 @@ impl Release<'_> {
     }
 }
 
+/// What holds once everything that was verified has been heard: `stored` is what the root remembers, `manifests` are all verified
+/// ones of a medium, chosen or not, `roots` the times at which trust roots were issued.
+pub(crate) fn known<'a>(
+    stored: &Floors,
+    manifests: impl Iterator<Item = &'a Manifest>,
+    roots: impl Iterator<Item = UtcTime>,
+) -> Floors {
+    let mut known = stored.clone();
+    for manifest in manifests {
+        raise_time(&mut known, manifest.issued.parse().ok());
+        known.revoked.extend(&manifest.revokes);
+    }
+    for issued in roots {
+        raise_time(&mut known, Some(issued));
+    }
+    known
+}
+
 /// Moves the lower bound of the present to `seen`, never back.
 pub(crate) fn raise_time(floors: &mut Floors, seen: Option<UtcTime>) {
     let known = not_before(floors);
@@ -376,5 +394,76 @@ mod tests {
         assert_eq!(not_before(&floors), at("2027-01-01T00:00:00Z"));
         super::raise_time(&mut floors, Some(at("2026-12-01T00:00:00Z")));
         assert_eq!(not_before(&floors), at("2027-01-01T00:00:00Z"));
+    }
+
+    fn digest_of(id: &serde_json::Value) -> Digest {
+        digest(u8::try_from(id.as_u64().unwrap()).unwrap())
+    }
+
+    fn of_table(case: &serde_json::Value) -> kojibox_packs::manifest::Manifest {
+        let mut manifest = testing::manifest("edge", "1.0.0", case["sequence"].as_u64().unwrap());
+        manifest.target = "any".to_owned();
+        manifest.issued = case["issued"].as_str().unwrap().to_owned();
+        manifest.expires = case.get("expires").map(|e| e.as_str().unwrap().to_owned());
+        manifest.revokes = case["revokes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(digest_of)
+            .collect();
+        manifest
+    }
+
+    fn stored(case: &serde_json::Value) -> super::Floors {
+        let mut floors = fresh();
+        let Some(not_before) = case.get("not_before") else {
+            return floors;
+        };
+        floors.not_before = not_before.as_str().unwrap().to_owned();
+        floors.revoked = case["revoked"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(digest_of)
+            .collect();
+        if let Some(pack) = case.get("pack") {
+            let number = |key: &str| pack[key].as_u64().unwrap();
+            let floor = floors.packs.entry("aa/edge".to_owned()).or_default();
+            (floor.sequence, floor.min_sequence) = (number("sequence"), number("min_sequence"));
+            floor.digests.insert("any".to_owned(), digest_of(&pack["id"]));
+        }
+        floors
+    }
+
+    #[test]
+    fn replays_are_told_as_the_launcher_tells_them() {
+        let table = include_str!("../../../tests/tables/replays.json");
+        let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        assert_eq!(table["released"], super::RELEASED);
+        for case in table["cases"].as_array().unwrap() {
+            let time = |key: &str| case["root"][key].as_str().unwrap().parse::<super::UtcTime>().unwrap();
+            let pack = of_table(&case["pack"]);
+            let medium: Vec<_> = case["medium"].as_array().unwrap().iter().map(of_table).collect();
+            let all = medium.iter().chain([&pack]);
+            let known = super::known(&stored(&case["floors"]), all, [time("issued")].into_iter());
+            let at = not_before(&known);
+            let release = Release {
+                manifest: &pack,
+                digest: digest_of(&case["pack"]["id"]),
+                root16: "aa",
+            };
+            let sequence = release.check_sequence(&known, None, false);
+            let verdict = match sequence.and_then(|_| release.check_time(at, at, false)) {
+                _ if time("expires") < at => "stale-root",
+                Ok(_) => "passed",
+                Err(FloorError::Revoked { .. }) => "revoked",
+                Err(FloorError::Older { .. }) => "older",
+                Err(FloorError::BelowMinimum { .. }) => "below-minimum",
+                Err(FloorError::Replaced { .. }) => "replaced",
+                Err(FloorError::Expired { .. }) => "expired",
+                Err(FloorError::Stale { .. }) => "stale",
+            };
+            assert_eq!(case["verdict"], verdict, "{}", case["name"]);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kojibox_console::{Exit, Outcome, Report, Ui};
+use kojibox_console::{Exit, Outcome, Report, Ui, escape};
 use kojibox_state::InstallRoot;
 use kojibox_supervisor::{
     client::Client,
@@ -34,9 +34,9 @@ pub(crate) fn run(place: &Place, outside: &Outside, ui: &Ui) -> Outcome {
     } else {
         for finding in &findings {
             let mark = if finding.ok { "ok " } else { "BAD" };
-            ui.answer(&format!("{mark}  {}", finding.text));
+            ui.answer(&format!("{mark}  {}", escape(&finding.text)));
             if let Some(fix) = &finding.fix {
-                ui.answer(&format!("     {fix}"));
+                ui.answer(&format!("     {}", escape(fix)));
             }
         }
     }

@@ -3,7 +3,6 @@
 use kojibox_console::{Exit, Outcome, Report, Ui};
 use kojibox_supervisor::{
     api::{Request, ServiceStatus, Status},
-    client::{self, Client},
     machine::State,
 };
 
@@ -11,6 +10,7 @@ use crate::{
     Outside,
     place::Place,
     session::{self, Next, Teller},
+    turn,
 };
 
 /// A service did not end.
@@ -37,7 +37,8 @@ fn names(services: &[String]) -> String {
 /// What was not left cleanly now, or the last time it ran, is an error although nothing runs: who copies or moves the
 /// data next has to know.
 pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
-    let Some(client) = find(place, outside)? else {
+    let mut turn = Some(turn::take(place, outside, ui)?);
+    let Some(client) = session::running(place, outside)? else {
         return end(place, at_rest(place, outside), services, ui);
     };
     let request = Request::Down {
@@ -46,6 +47,7 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
     let all = services.is_empty();
     let mut teller = Teller::default();
     let look = |status: &Status| {
+        drop(turn.take());
         teller.tell(ui, status, services);
         let mut asked = status.services.iter().filter(|s| all || services.contains(&s.name));
         let down = asked.all(ServiceStatus::is_down);
@@ -110,15 +112,6 @@ fn end(place: &Place, status: Status, services: &[String], ui: &Ui) -> Outcome {
     Err(report
         .state(state)
         .hint("run `kojibox up`, so that the same version repairs its data, then `kojibox down`"))
-}
-
-/// The daemon to ask; none if nothing runs. One is started only to end what an earlier one left.
-fn find(place: &Place, outside: &Outside) -> Outcome<Option<Client>> {
-    let found = Client::find(&place.root).map_err(session::unreachable_daemon)?;
-    if found.is_some() || !client::has_traces(&place.root) {
-        return Ok(found);
-    }
-    session::daemon(place, outside).map(Some)
 }
 
 fn stays(service: &ServiceStatus) -> bool {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kojibox_console::{Exit, Outcome, Report, Ui};
+use kojibox_console::{Exit, Outcome, Report, Ui, escape};
 use kojibox_state::Layout;
 use kojibox_supervisor::{
     FileError,
@@ -45,7 +45,11 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: Logs, ui: &Ui) -> Outc
             .strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
             .to_string()
     });
-    let filter = Filter { since, grep: args.grep };
+    let filter = Filter {
+        since,
+        grep: args.grep,
+        level: args.level,
+    };
     let mut reader = Reader::new(&logs, &services, filter);
     if let Some(file) = args.export {
         return export(&mut reader, &file, ui);
@@ -69,7 +73,9 @@ fn show(record: &Record, width: usize, ui: &Ui) {
         ui.json(record);
     } else {
         let mark = if record.s == "out" { '|' } else { '!' };
-        ui.answer(&format!("{:width$} {mark} {}", record.svc, record.msg));
+        // What a program wrote must not reach the terminal as orders to it; a tab is no order.
+        let words: Vec<_> = record.msg.split('\t').map(escape).collect();
+        ui.answer(&format!("{:width$} {mark} {}", escape(&record.svc), words.join("\t")));
     }
 }
 

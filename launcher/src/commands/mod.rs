@@ -1,5 +1,6 @@
 //! Owns the commands: each takes what was asked, does it, and says how it went.
 
+mod confirm;
 mod doctor;
 mod down;
 mod env;
@@ -44,7 +45,7 @@ pub(crate) fn run(args: Args, outside: &Outside, ui: &Ui) -> Outcome {
         Command::Ports => status::ports(&place, outside, ui),
         Command::Secrets { command } => secrets::run(&place, &command, ui),
         Command::Doctor => doctor::run(&place, outside, ui),
-        Command::SelfUpdate { source, check } => self_update::run(&place, outside, &source, check, ui),
+        Command::SelfUpdate(args) => self_update::run(&place, outside, &args, ui),
         Command::Daemon => roles::daemon(&place, outside),
         Command::Shim | Command::SelfCheck => Ok(Exit::Done),
     }

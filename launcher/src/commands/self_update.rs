@@ -1,28 +1,28 @@
 //! Owns `self-update`: looks for a newer launcher in a source, and installs it without touching a service.
 
-use std::path::Path;
-
 use kojibox_console::{Exit, Outcome, Ui};
 use serde_json::json;
 
 use crate::{
     Outside,
+    cli::SelfUpdate,
     place::Place,
     session,
     update::{self, Setting, Swap},
     version::version,
 };
 
-/// Updates the launcher, or only looks with `check`.
-pub(crate) fn run(place: &Place, outside: &Outside, source: &Path, check: bool, ui: &Ui) -> Outcome {
+/// Updates the launcher, or only looks with `--check`.
+pub(crate) fn run(place: &Place, outside: &Outside, args: &SelfUpdate, ui: &Ui) -> Outcome {
     let now = (outside.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let setting = Setting {
         root: &place.root,
-        source,
+        source: &args.source,
         version: version(),
         now: &now,
+        retry_refused: args.retry_refused,
     };
-    if check {
+    if args.check {
         let offer = update::look(&setting).map_err(|e| e.report(version()))?;
         let available = offer.map(|o| o.component.version);
         if ui.is_json() {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use kojibox_console::{Exit, Outcome, Report, Ui, bytes};
+use kojibox_console::{Exit, Outcome, Report, Ui, bytes, escape};
 use kojibox_state::StateError;
 use kojibox_supervisor::{
     DataStatus,
     api::{Request, ServiceStatus, Status},
-    client::{self, Client},
     machine::Machine,
     ports::Ports,
     stack::{Stack, StackError},
@@ -38,11 +37,8 @@ pub(crate) fn run(place: &Place, outside: &Outside, watch: bool, ui: &Ui) -> Out
 
 /// The state: from the daemon, or from what is declared if nothing runs.
 fn now(place: &Place, outside: &Outside) -> Outcome<Status> {
-    let found = Client::find(&place.root).map_err(session::unreachable_daemon)?;
-    let client = match found {
-        Some(client) => client,
-        None if client::has_traces(&place.root) => session::daemon(place, outside)?,
-        None => return at_rest(place, outside),
+    let Some(client) = session::running(place, outside)? else {
+        return at_rest(place, outside);
     };
     // A daemon that has just started first hears what its services did meanwhile.
     let heard = session::follow(
@@ -92,10 +88,10 @@ fn show(status: &Status, ui: &Ui) {
     for service in &status.services {
         ui.answer(line(service, width).trim_end());
         if let (Some(reason), Some(fix)) = (&service.reason, &service.fix) {
-            ui.answer(&format!("{:width$}  {reason}; {fix}", ""));
+            ui.answer(&format!("{:width$}  {}; {}", "", escape(reason), escape(fix)));
         }
         for line in service.data.iter().flat_map(about_data) {
-            ui.answer(&format!("{:width$}  {line}", ""));
+            ui.answer(&format!("{:width$}  {}", "", escape(&line)));
         }
     }
     if status.services.is_empty() {

@@ -1,15 +1,16 @@
 //! Owns `up` and `restart`: start, and stay until everything that was wanted serves or cannot.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use kojibox_console::{Exit, Outcome, Report, Ui};
-use kojibox_state::{InstallRoot, LockedRoot, lock::Holder};
 use kojibox_supervisor::api::{Request, ServiceStatus, Status};
 
+use super::confirm;
 use crate::{
     Outside,
     place::Place,
     session::{self, Heard, Next, Teller},
+    turn,
 };
 
 /// A service that was wanted does not serve.
@@ -21,7 +22,7 @@ struct NotReady(Vec<String>, #[source] Reasons);
 #[error("{0}")]
 struct Reasons(String);
 
-/// Starts `services` (all if empty) and waits.
+/// Starts `services` (all that start by themselves if empty) and waits.
 pub(crate) fn up(place: &Place, outside: &Outside, services: &[String], ui: &Ui) -> Outcome {
     let request = Request::Up {
         services: services.to_vec(),
@@ -38,11 +39,17 @@ pub(crate) fn restart(place: &Place, outside: &Outside, services: &[String], ui:
 }
 
 fn start(place: &Place, outside: &Outside, request: Request, services: &[String], ui: &Ui) -> Outcome {
+    let mut turn = Some(turn::take(place, outside, ui)?);
     let client = session::daemon(place, outside)?;
+    let wanted = match services {
+        [] => super::stack(place)?.wanted(),
+        named => named.iter().cloned().collect(),
+    };
     let mut teller = Teller::default();
     let look = |status: &Status| {
+        drop(turn.take());
         teller.tell(ui, status, &[]);
-        let settled = wanted(status, services).all(|s| s.is_up() || s.is_stuck());
+        let settled = among(status, &wanted).all(|s| s.is_up() || s.is_stuck());
         if settled { Next::Done } else { Next::Wait }
     };
     let interrupted = |times: u32| {
@@ -63,32 +70,30 @@ fn start(place: &Place, outside: &Outside, request: Request, services: &[String]
     if heard.interrupts > 0 {
         return Err(Report::new(Exit::Cancelled, "the start was cancelled").state(now(&heard.status)));
     }
-    answer(place, outside, &heard, services, ui)
+    answer(place, &heard, &wanted, services, ui)?;
+    if services.is_empty() {
+        confirm::confirm(place, outside, client.hello().generation, ui);
+    }
+    Ok(Exit::Done)
 }
 
-fn wanted<'a>(status: &'a Status, services: &'a [String]) -> impl Iterator<Item = &'a ServiceStatus> {
-    status
-        .services
-        .iter()
-        .filter(|s| services.is_empty() || services.contains(&s.name))
+fn among<'a>(status: &'a Status, wanted: &'a BTreeSet<String>) -> impl Iterator<Item = &'a ServiceStatus> {
+    status.services.iter().filter(|s| wanted.contains(&s.name))
 }
 
-fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], ui: &Ui) -> Outcome {
+fn answer(place: &Place, heard: &Heard, wanted: &BTreeSet<String>, services: &[String], ui: &Ui) -> Outcome<()> {
     if ui.is_json() {
         let with_data = super::stack(place).map(|stack| heard.status.clone().with_data(&stack));
         ui.json(with_data.as_ref().unwrap_or(&heard.status));
     }
     let enabled =
         |s: &&ServiceStatus| services.contains(&s.name) || s.state != kojibox_supervisor::machine::State::Disabled;
-    let missing: Vec<&ServiceStatus> = wanted(&heard.status, services)
+    let missing: Vec<&ServiceStatus> = among(&heard.status, wanted)
         .filter(enabled)
         .filter(|s| !s.is_up())
         .collect();
     if missing.is_empty() && !heard.ended {
-        if services.is_empty() {
-            confirm(place, outside, ui);
-        }
-        return Ok(Exit::Done);
+        return Ok(());
     }
     if missing.is_empty() {
         return Err(
@@ -115,27 +120,6 @@ fn answer(place: &Place, outside: &Outside, heard: &Heard, services: &[String], 
         Some(fix) => report.hint(fix),
         None => report,
     })
-}
-
-/// All services serve: a generation whose transaction was stopped before its gate had passed has now passed it.
-///
-/// While an installer holds the root this is its business, not ours.
-fn confirm(place: &Place, outside: &Outside, ui: &Ui) {
-    let open = InstallRoot::open(&place.root).and_then(|r| Ok((r.pointer()?, r.recovery_needed()?)));
-    if !matches!(open, Ok((Some(pointer), false)) if !pointer.confirmed) {
-        return;
-    }
-    let holder = Holder {
-        pid: std::process::id(),
-        command: "kojibox up".to_owned(),
-        started: (outside.now)().strftime("%H:%M:%S").to_string(),
-    };
-    let confirmed = LockedRoot::open(&place.root, &holder, Duration::ZERO).and_then(|locked| locked.confirm());
-    match confirmed {
-        Ok(true) => ui.status("The active generation is confirmed: all of its services serve."),
-        Ok(false) => {}
-        Err(error) => ui.detail(&format!("The active generation could not be confirmed: {error}.")),
-    }
 }
 
 fn names(names: &[String]) -> String {

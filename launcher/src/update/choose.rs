@@ -3,14 +3,14 @@
 //! Nothing of a manifest is read before enough keys of a pinned publisher signed it. What is older than what this tree
 //! has seen, was withdrawn, or lacks a countersignature that a pinned root demands, is refused.
 
-use std::{str::FromStr as _, sync::Arc};
+use std::sync::Arc;
 
 use kojibox_packs::{
     Target,
     manifest::{Component, Kind, Manifest},
     source::{BlobSource, Section},
 };
-use kojibox_signing::{Document as _, KeyId, Keyring, Namespace, Signed, UtcTime, Verified};
+use kojibox_signing::{Document as _, KeyId, Keyring, Namespace, Signed, Verified};
 use kojibox_state::{
     InstallRoot,
     records::{Floors, LAUNCHER},
@@ -18,7 +18,7 @@ use kojibox_state::{
 use semver::Version;
 
 use super::{
-    UpdateError,
+    UpdateError, floors,
     trust::{Documents, Publisher},
 };
 
@@ -33,11 +33,16 @@ pub(crate) struct Offer {
     pub(super) root16: String,
     pub(super) root_version: u64,
     pub(super) approved_by: Vec<KeyId>,
+    /// What this tree remembers, and what everything on the source adds to that.
+    pub(super) known: Floors,
     /// Publishers whose chains went on.
     pub(super) new_roots: Vec<(String, Documents)>,
 }
 
-/// The newest launcher above version `from`; `None` if there is none.
+/// The newest launcher above version `from` that nothing speaks against; `None` if there is none.
+///
+/// Every manifest of the source is verified before one is chosen: what any of them withdraws, and the time that any of them
+/// proves, counts for all.
 pub(super) fn newest(
     root: &InstallRoot,
     source: Arc<dyn BlobSource>,
@@ -45,32 +50,20 @@ pub(super) fn newest(
     from: &str,
     ours: &str,
 ) -> Result<Option<Offer>, UpdateError> {
-    let floors = root.floors()?;
-    let mut best: Option<(Version, Judged)> = None;
-    let (mut seen, mut trusted) = (0_usize, 0_usize);
-    for file in source.manifests()? {
-        seen += 1;
-        let Some(judged) = judge(source.as_ref(), &file, publishers)? else {
-            continue;
-        };
-        trusted += 1;
-        let Some(version) = wanted(&judged.manifest, from) else {
-            continue;
-        };
-        check_floors(&judged, &publishers[judged.publisher], floors.as_ref())?;
-        check_reader(&judged, ours)?;
-        let rank = |j: &Judged| j.manifest.sequence;
-        let better = best
-            .as_ref()
-            .is_none_or(|(v, j)| (v, rank(j)) < (&version, rank(&judged)));
-        if better {
-            best = Some((version, judged));
-        }
+    let files = source.manifests()?;
+    let mut all = Vec::new();
+    for file in &files {
+        all.extend(judge(source.as_ref(), file, publishers)?);
     }
-    if seen > 0 && trusted == 0 {
+    if !files.is_empty() && all.is_empty() {
         return Err(UpdateError::NobodyTrusted(source.describe()));
     }
-    let Some((_, judged)) = best else { return Ok(None) };
+    let roots = publishers.iter().map(|p| p.root.issued());
+    let known = floors::known(root.floors()?, all.iter().map(|j| &*j.manifest), roots);
+    check_roots(publishers, &known)?;
+    let Some(judged) = best(all, publishers, &known, from, ours)? else {
+        return Ok(None);
+    };
     let approved_by = approvals(source.as_ref(), &judged, publishers)?;
     let publisher = &publishers[judged.publisher];
     Ok(launcher_of(&judged.manifest).cloned().map(|component| Offer {
@@ -83,8 +76,43 @@ pub(super) fn newest(
             .map(|p| (p.root16.clone(), p.new_documents.clone()))
             .collect(),
         manifest: judged.manifest,
+        known,
         source,
     }))
+}
+
+/// The newest of `all` that may be used; what is said against the newest, if all are refused.
+fn best(
+    all: Vec<Judged>,
+    publishers: &[Publisher],
+    known: &Floors,
+    from: &str,
+    ours: &str,
+) -> Result<Option<Judged>, UpdateError> {
+    let wanted = all.into_iter().filter_map(|j| Some((wanted(&j.manifest, from)?, j)));
+    let mut wanted: Vec<(Version, Judged)> = wanted.collect();
+    wanted.sort_by(|(a, i), (b, j)| (b, j.manifest.sequence).cmp(&(a, i.manifest.sequence)));
+    let mut refused = None;
+    for (_, judged) in wanted {
+        match check_floors(&judged, &publishers[judged.publisher], known).and_then(|()| check_reader(&judged, ours)) {
+            Ok(()) => return Ok(Some(judged)),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(None), Err)
+}
+
+/// Refuses to go on under a root that was stale before the newest signed document was made.
+fn check_roots(publishers: &[Publisher], known: &Floors) -> Result<(), UpdateError> {
+    let at = floors::not_before(known);
+    match publishers.iter().find(|p| p.root.expires() < at) {
+        None => Ok(()),
+        Some(publisher) => Err(UpdateError::StaleRoot {
+            root16: publisher.root16.clone(),
+            expires: publisher.root.expires().to_string(),
+            at: at.to_string(),
+        }),
+    }
 }
 
 /// A verified manifest and who vouched for it.
@@ -181,55 +209,13 @@ fn wanted(manifest: &Manifest, from: &str) -> Option<Version> {
     newer.then_some(version)
 }
 
-/// Refuses replays: what was withdrawn, replaced, is older than what was seen, or was stale before signed times.
-fn check_floors(judged: &Judged, publisher: &Publisher, floors: Option<&Floors>) -> Result<(), UpdateError> {
-    let Some(floors) = floors else { return Ok(()) };
+fn check_floors(judged: &Judged, publisher: &Publisher, known: &Floors) -> Result<(), UpdateError> {
     let (manifest, digest) = (&judged.manifest, judged.manifest.digest());
-    let refuse = |why: String| {
-        Err(UpdateError::Floor {
-            pack: manifest.pack.clone(),
-            version: manifest.version.clone(),
-            why,
-        })
-    };
-    let at = UtcTime::from_str(&floors.not_before).ok();
-    if at.as_ref().is_some_and(|at| publisher.root.expires() < *at) {
-        return Err(UpdateError::StaleRoot {
-            root16: publisher.root16.clone(),
-            expires: publisher.root.expires().to_string(),
-            at: floors.not_before.clone(),
-        });
-    }
-    let expires = manifest.expires.as_deref().and_then(|e| UtcTime::from_str(e).ok());
-    if let (Some(expires), Some(at)) = (&expires, &at)
-        && expires < at
-    {
-        return refuse(format!(
-            "it expired at {expires}, signed documents prove that it is at least {at}"
-        ));
-    }
-    if floors.revoked.contains(&digest) {
-        return refuse(format!("its publisher withdrew it (manifest sha256 `{digest}`)"));
-    }
-    let Some(floor) = floors.packs.get(&format!("{}/{}", publisher.root16, manifest.pack)) else {
-        return Ok(());
-    };
-    if manifest.sequence < floor.sequence.max(floor.min_sequence) {
-        return refuse(format!(
-            "its sequence is {}, this tree has already seen {}",
-            manifest.sequence, floor.sequence
-        ));
-    }
-    let known = floor
-        .digests
-        .get(&manifest.target)
-        .filter(|_| manifest.sequence == floor.sequence);
-    match known {
-        Some(known) if *known != digest => refuse(format!(
-            "it has the sequence of an installed one, but other content: manifest sha256 is `{digest}`, known is `{known}`"
-        )),
-        _ => Ok(()),
-    }
+    floors::check(known, &publisher.root16, manifest, digest).map_err(|source| UpdateError::Floor {
+        pack: manifest.pack.clone(),
+        version: manifest.version.clone(),
+        source,
+    })
 }
 
 fn check_reader(judged: &Judged, ours: &str) -> Result<(), UpdateError> {

@@ -7,7 +7,7 @@ use kojibox_packs::{manifest::Manifest, read::ReadError, source::SourceError};
 use kojibox_signing::{Document, Refusal, VerifyError, root::RootError};
 use kojibox_state::{RootPathError, StateError, StoreError};
 
-use super::swap::SwapError;
+use super::{floors::Replay, swap::SwapError};
 
 /// A launcher could not be updated.
 #[derive(Debug, thiserror::Error)]
@@ -78,14 +78,14 @@ pub(crate) enum UpdateError {
     #[error("no pack in `{0}` is signed by a publisher that this tree trusts")]
     NobodyTrusted(String),
     /// The pack must not be used here (any more).
-    #[error("pack `{pack}` {version} is refused: {why}")]
+    #[error("pack `{pack}` {version} is refused")]
     Floor {
         /// Pack id.
         pack: String,
         /// Its version.
         version: String,
         /// Why.
-        why: String,
+        source: Replay,
     },
     /// The pack asks for a newer reader.
     #[error("pack `packs/{file}` asks for version {wanted} or newer")]
@@ -168,6 +168,14 @@ impl UpdateError {
         }
     }
 
+    /// True if the same launcher would fail here again.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::SelfCheck { source, .. } | Self::Swap { source, .. } => source.is_its_own(),
+            _ => false,
+        }
+    }
+
     fn hint(&self) -> &'static str {
         match self {
             Self::RecoveryNeeded | Self::HalfDone { .. } => "run `kojibox-installer recover`",
@@ -180,9 +188,13 @@ impl UpdateError {
             Self::Root { .. } | Self::StaleRoot { .. } | Self::Manifest { .. } | Self::NobodyTrusted(_) => {
                 "run `kojibox-installer trust show`, and ask the publisher which key signs"
             }
-            Self::Floor { .. } | Self::RefusedBefore { .. } => "use a newer release",
+            Self::Floor { .. } => "use a newer release",
+            Self::RefusedBefore { .. } => "use a newer release, or try this one again with `--retry-refused`",
             Self::TooNew { .. } => "update with `kojibox-installer update`",
-            Self::SelfCheck { .. } | Self::Swap { .. } => "tell the publisher; it will not be tried again here",
+            Self::SelfCheck { .. } | Self::Swap { .. } if self.is_lasting() => {
+                "tell the publisher; it will not be tried again here"
+            }
+            Self::SelfCheck { .. } | Self::Swap { .. } => "run the same command again",
             _ => "run `kojibox doctor`",
         }
     }

@@ -9,6 +9,7 @@
 
 mod choose;
 mod error;
+mod floors;
 mod pipeline;
 mod records;
 mod refused;
@@ -39,6 +40,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) version: &'a str,
     /// Now, RFC 3339 in UTC with whole seconds.
     pub(crate) now: &'a str,
+    /// What did not work here before is tried again.
+    pub(crate) retry_refused: bool,
 }
 
 /// What came of it.
@@ -74,6 +77,9 @@ pub(crate) fn run(setting: &Setting<'_>, swap: &Swap<'_>) -> Result<Option<Updat
     let Some(offer) = find(locked.root(), setting)? else {
         return Ok(None);
     };
+    if setting.retry_refused {
+        refused::forget(&locked, &offer.component.tree_sha256)?;
+    }
     let from = installed(locked.root(), setting)?;
     let done = transaction::run(&locked, &offer, setting, swap)?;
     Ok(Some(Updated {
@@ -92,7 +98,7 @@ fn find(root: &InstallRoot, setting: &Setting<'_>) -> Result<Option<Offer>, Upda
     let publishers = trust::publishers(root.dir(), source.as_ref())?;
     let from = installed(root, setting)?;
     let offer = choose::newest(root, source, &publishers, &from, setting.version)?;
-    if let Some(offer) = &offer
+    if let Some(offer) = offer.as_ref().filter(|_| !setting.retry_refused)
         && let Some(why) = refused::reason(root, &offer.component.tree_sha256)?
     {
         return Err(UpdateError::RefusedBefore {

@@ -76,12 +76,10 @@ pub(super) fn draft(
     })
 }
 
-/// The signed time and the withdrawals of the manifest count; its sequence does not: the pack itself is not installed.
+/// The signed times and the withdrawals of the whole source count; sequences do not: the pack itself is not installed.
 pub(super) fn floors(offer: &Offer) -> Floors {
     Floors {
-        schema: Floors::SCHEMA.to_owned(),
-        not_before: offer.manifest.issued.clone(),
         packs: [].into(),
-        revoked: offer.manifest.revokes.iter().copied().collect(),
+        ..offer.known.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Owns the memory of launchers that did not work here: `state/launcher.json`. They are not tried again.
+//! Owns the memory of launchers that did not work here: `state/launcher.json`. They are not tried again unless a person says so.
 
 use kojibox_signing::Digest;
 use kojibox_state::{InstallRoot, LockedRoot, RootPath, doc, doc::Versioned};
@@ -42,6 +42,17 @@ fn read(root: &InstallRoot) -> Result<Memory, UpdateError> {
 pub(super) fn reason(root: &InstallRoot, tree: &Digest) -> Result<Option<String>, UpdateError> {
     let found = read(root)?.refused.into_iter().find(|r| r.tree_sha256 == *tree);
     Ok(found.map(|r| format!("{} ({})", r.reason, r.at)))
+}
+
+/// Forgets that this tree was refused.
+pub(super) fn forget(locked: &LockedRoot, tree: &Digest) -> Result<(), UpdateError> {
+    let mut memory = read(locked.root())?;
+    let before = memory.refused.len();
+    memory.refused.retain(|r| r.tree_sha256 != *tree);
+    if memory.refused.len() == before {
+        return Ok(());
+    }
+    Ok(doc::replace(locked.store(), &place()?, &memory)?)
 }
 
 /// Remembers a launcher that did not work.

@@ -11,10 +11,11 @@ use std::{
 };
 
 use kojibox_supervisor::{
-    api::Status,
+    api::{ServiceStatus, Status},
     client::{self, Client, ClientError},
     daemon::Settings,
     machine::State,
+    shim::never_runs,
 };
 use serde::Deserialize;
 
@@ -53,9 +54,12 @@ pub(crate) enum SwapError {
     /// It took too long.
     #[error("it did not answer within {} s", .0.as_secs())]
     Late(Duration),
-    /// A daemon could not be reached.
-    #[error("the daemon did not do its part")]
-    Client(#[from] ClientError),
+    /// The daemon before did not make room.
+    #[error("the daemon before did not do its part")]
+    Old(#[source] ClientError),
+    /// The new daemon did not serve.
+    #[error("the new daemon did not do its part")]
+    New(#[source] ClientError),
     /// A service is not what it was.
     #[error("service `{service}` was process {before:?}, and is {after} now")]
     Touched {
@@ -65,7 +69,31 @@ pub(crate) enum SwapError {
         before: Option<u32>,
         /// What it is now.
         after: String,
+        /// The process before lives: only the new daemon does not know it.
+        lives: bool,
     },
+}
+
+impl SwapError {
+    /// True if the new program itself is to blame, so that it would fail again. A daemon before it that hangs, a service that
+    /// ended by itself meanwhile, or a machine that has no room say nothing about it.
+    pub(super) fn is_its_own(&self) -> bool {
+        match self {
+            Self::Check { .. } | Self::Version { .. } => true,
+            Self::Start { source, .. } => never_runs(source),
+            Self::Late(_) | Self::Old(_) => false,
+            Self::New(error) => match error {
+                ClientError::Start { source, .. } => never_runs(source),
+                ClientError::State(_) | ClientError::Empty(_) | ClientError::File(_) | ClientError::Busy => false,
+                ClientError::Failed(_)
+                | ClientError::Late(_)
+                | ClientError::Mute(_)
+                | ClientError::Wire(_)
+                | ClientError::Odd => true,
+            },
+            Self::Touched { lives, .. } => *lives,
+        }
+    }
 }
 
 /// How daemons are started here.
@@ -129,13 +157,13 @@ impl Swap<'_> {
     /// Lets a daemon of `program` take over; gives the number of services it took. The pointer names it already.
     pub(super) fn hand_over(&self, program: &Path) -> Result<usize, SwapError> {
         let root = &self.settings.root;
-        let before = match Client::find(root)? {
+        let before = match Client::find(root).map_err(SwapError::Old)? {
             Some(old) => {
-                let before = old.status()?;
-                old.leave(root)?;
+                let before = processes(&old.status().map_err(SwapError::Old)?);
+                old.leave(root).map_err(SwapError::Old)?;
                 before
             }
-            None if client::has_traces(root) => Status::default(),
+            None if client::has_traces(root) => BTreeMap::new(),
             // Nothing runs, so there is nothing to take over.
             None => return Ok(0),
         };
@@ -143,7 +171,7 @@ impl Swap<'_> {
             exe: program.to_owned(),
             ..self.settings.clone()
         };
-        let new = Client::start(&settings, CHECK)?;
+        let new = Client::start(&settings, CHECK).map_err(SwapError::New)?;
         wait_for(&new, &before)
     }
 
@@ -158,7 +186,7 @@ impl Swap<'_> {
     }
 
     /// Starts the old daemon again, which takes over what is there. The pointer names its generation again.
-    pub(super) fn take_back(&self) -> Result<(), SwapError> {
+    pub(super) fn take_back(&self) -> Result<(), ClientError> {
         if client::has_traces(&self.settings.root) {
             Client::find_or_start(self.settings)?;
         }
@@ -166,35 +194,60 @@ impl Swap<'_> {
     }
 }
 
+/// A service's process: its number, when it was started, and how many were started before it.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    pid: Option<u32>,
+    token: Option<String>,
+    generation: u64,
+}
+
+impl Process {
+    fn lives(&self) -> bool {
+        self.token.is_some() && self.pid.and_then(client::start_token) == self.token
+    }
+}
+
+fn processes(status: &Status) -> BTreeMap<String, Process> {
+    let live = status
+        .services
+        .iter()
+        .filter(|s| s.pid.is_some() && s.state != State::Stopping);
+    let process = |s: &ServiceStatus| Process {
+        pid: s.pid,
+        token: s.pid.and_then(client::start_token),
+        generation: s.generation,
+    };
+    live.map(|s| (s.name.clone(), process(s))).collect()
+}
+
 /// Waits until `new` knows every shim, and compares.
-fn wait_for(new: &Client, before: &Status) -> Result<usize, SwapError> {
+fn wait_for(new: &Client, was: &BTreeMap<String, Process>) -> Result<usize, SwapError> {
     let end = Instant::now() + TAKE_OVER;
     let after = loop {
-        let status = new.status()?;
+        let status = new.status().map_err(SwapError::New)?;
         if status.is_known() {
             break status;
         }
         if Instant::now() > end {
-            return Err(SwapError::Late(TAKE_OVER));
+            return Err(SwapError::New(ClientError::Late(TAKE_OVER)));
         }
         thread::sleep(Duration::from_millis(10));
     };
-    let processes = |status: &Status| -> BTreeMap<String, (Option<u32>, u64)> {
-        let live = status
-            .services
-            .iter()
-            .filter(|s| s.pid.is_some() && s.state != State::Stopping);
-        live.map(|s| (s.name.clone(), (s.pid, s.generation))).collect()
+    let is = processes(&after);
+    let same = |name: &String, process: &Process| {
+        let now = is.get(name);
+        now.is_some_and(|now| (now.pid, now.generation) == (process.pid, process.generation))
     };
-    let (was, is) = (processes(before), processes(&after));
-    match was.iter().find(|(name, process)| is.get(*name) != Some(process)) {
+    match was.iter().find(|(name, process)| !same(name, process)) {
         None => Ok(is.len()),
-        Some((service, (pid, _))) => Err(SwapError::Touched {
+        Some((service, process)) => Err(SwapError::Touched {
             service: service.clone(),
-            before: *pid,
+            before: process.pid,
             after: after
                 .service(service)
                 .map_or("unknown".to_owned(), |s| format!("{:?}, process {:?}", s.state, s.pid)),
+            lives: process.lives(),
         }),
     }
 }

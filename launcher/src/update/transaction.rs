@@ -225,9 +225,9 @@ impl<'a> Tx<'a> {
         half_done(error, undone)
     }
 
-    /// A program that does not work here is not tried again; a medium that cannot be read may be.
+    /// A program that does not work here is not tried again; what failed for another reason may be.
     fn remember(&self, error: &UpdateError, reason: &str) -> Result<(), UpdateError> {
-        if !matches!(error, UpdateError::SelfCheck { .. } | UpdateError::Swap { .. }) {
+        if !error.is_lasting() {
             return Ok(());
         }
         let (version, tree) = (&self.component.version, self.component.tree_sha256);
@@ -278,7 +278,6 @@ impl<'a> Tx<'a> {
             self.journal.append(&decided)?;
             self.store.reach(CrashPoint::ReturnDecided)?;
             swap.dismiss();
-            self.remember(&error, &reason)?;
             let mark = BadMark {
                 schema: BadMark::SCHEMA.to_owned(),
                 txid: self.begin.txid().to_owned(),
@@ -288,12 +287,14 @@ impl<'a> Tx<'a> {
             doc::replace(self.store, &place::generation_bad_mark(self.record.id), &mark)?;
             self.point_back()?;
             self.store.reach(CrashPoint::Returned)?;
-            if let Err(why) = swap.take_back() {
-                let note = format!(
-                    "the daemon before did not start again: {}",
-                    kojibox_supervisor::diagnosis::chain(&why)
-                );
-                self.begin.draft.notes.push(note);
+            match swap.take_back() {
+                Ok(()) => self.remember(&error, &reason)?,
+                // Where the old one does not work either, the new one is not to blame.
+                Err(why) => {
+                    let why = kojibox_supervisor::diagnosis::chain(&why);
+                    let note = format!("the daemon before did not start again: {why}");
+                    self.begin.draft.notes.push(note);
+                }
             }
             let before = self.begin.pointer.as_ref().map(|p| p.current);
             self.close(TxOutcome::Returned, Some(reason.clone()), before)

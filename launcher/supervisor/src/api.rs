@@ -22,9 +22,9 @@ pub enum Request {
     Status,
     /// Tell me of every change.
     Watch,
-    /// Start these services, or all.
+    /// Start these services, or all that start without being named.
     Up {
-        /// Services; empty means all.
+        /// Services; empty means all of these.
         services: Vec<String>,
     },
     /// Stop these services; or all, and then end.

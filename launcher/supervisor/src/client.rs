@@ -13,9 +13,10 @@ use kojibox_state::{InstallRoot, StateError};
 
 use crate::{
     api::{Hello, Reply, Request, Status},
-    daemon::{self, Birth, ENDPOINT, Settings},
+    daemon::{self, Birth, Settings},
     files::FileError,
     instance::{self, Identity},
+    place::Place,
     platform,
     wire::{self, Lines, WireError},
 };
@@ -25,6 +26,8 @@ const BIRTH: Duration = Duration::from_secs(20);
 /// How long one that ends may take to be gone.
 const END: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one that lives may take to be reached.
+const REACH: Duration = Duration::from_secs(5);
 
 /// The daemon could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,12 @@ pub enum ClientError {
     /// It did not serve in time.
     #[error("the daemon did not answer within {} s", .0.as_secs())]
     Late(Duration),
+    /// It lives and cannot be reached.
+    #[error("the daemon, process {0}, does not answer")]
+    Mute(u32),
+    /// It could not be started beside another one.
+    #[error("another daemon serves this install root")]
+    Busy,
     /// It said something unexpected.
     #[error("the daemon gave an answer that does not fit the question")]
     Odd,
@@ -103,33 +112,69 @@ pub enum News {
 }
 
 impl Client {
-    /// Finds the daemon that serves `root`, if there is one.
+    /// Finds the daemon that serves `root`, if there is one. One that lives and has lost its endpoint is woken.
     pub fn find(root: &Path) -> Result<Option<Self>, ClientError> {
         let opened = InstallRoot::open(root)?;
-        let install = opened.install()?.ok_or_else(|| ClientError::Empty(root.to_owned()))?;
-        let endpoint = platform::endpoint(&daemon::sockets(root, &install.id)?, ENDPOINT);
-        match wire::ask_once::<Reply>(&endpoint, Request::Hello, PATIENCE) {
-            Ok(Reply::Hello(hello)) => Ok(Some(Self {
-                endpoint,
-                process: Identity::of(hello.pid),
-                hello,
-            })),
-            Ok(_) => Err(ClientError::Odd),
-            // One that is just ending may still take the connection.
-            Err(WireError::NoAnswer { .. } | WireError::Silent | WireError::Broken(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        opened.install()?.ok_or_else(|| ClientError::Empty(root.to_owned()))?;
+        let mut end = None;
+        while let Some(place) = Place::read(root) {
+            let endpoint = place.daemon_endpoint(root);
+            match wire::ask_once::<Reply>(&endpoint, Request::Hello, PATIENCE) {
+                Ok(Reply::Hello(hello)) => {
+                    let process = Identity::of(hello.pid);
+                    return Ok(Some(Self {
+                        endpoint,
+                        hello,
+                        process,
+                    }));
+                }
+                Ok(_) => return Err(ClientError::Odd),
+                // It may be about to serve, or just ending, and then still takes the connection.
+                Err(WireError::NoAnswer { .. } | WireError::Silent | WireError::Broken(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !place.daemon.lives() {
+                break;
+            }
+            match end {
+                Some(end) if Instant::now() > end => return Err(ClientError::Mute(place.daemon.pid)),
+                Some(_) => {}
+                None => {
+                    place.wake_daemon();
+                    end = Some(Instant::now() + REACH);
+                }
+            }
+            thread::sleep(Duration::from_millis(20));
         }
+        Ok(None)
     }
 
-    /// Finds the daemon, or starts it. One that serves an older generation hands over to a new one.
+    /// Finds the daemon, or starts it. One that serves an older generation hands over to a new one; one that does not answer
+    /// for long is ended: its shims stay, and the new one finds them.
     pub fn find_or_start(settings: &Settings) -> Result<Self, ClientError> {
         let current = InstallRoot::open(&settings.root)?.pointer()?;
         let current = current
             .ok_or_else(|| ClientError::Empty(settings.root.clone()))?
             .current;
-        let end = Instant::now() + BIRTH;
-        while Instant::now() < end {
-            match Self::find(&settings.root)? {
+        let mut end = Instant::now() + BIRTH;
+        let mut ended = false;
+        loop {
+            let found = match Self::find(&settings.root) {
+                Err(ClientError::Mute(pid)) if Instant::now() > end => {
+                    if std::mem::replace(&mut ended, true) {
+                        return Err(ClientError::Mute(pid));
+                    }
+                    end_mute(&settings.root, pid);
+                    end = Instant::now() + BIRTH;
+                    continue;
+                }
+                Err(ClientError::Mute(_)) => continue,
+                other => other?,
+            };
+            if Instant::now() > end {
+                return Err(ClientError::Late(BIRTH));
+            }
+            match found {
                 Some(client) if client.hello.generation == current => return Ok(client),
                 Some(client) => client.leave(&settings.root)?,
                 None => match start(settings, BIRTH)? {
@@ -140,14 +185,13 @@ impl Client {
                 },
             }
         }
-        Err(ClientError::Late(BIRTH))
     }
 
     /// Starts a daemon, which must serve within `patience`; one that does not is ended.
     pub fn start(settings: &Settings, patience: Duration) -> Result<Self, ClientError> {
         match start(settings, patience)? {
             Birth::Ready { .. } => Self::find(&settings.root)?.ok_or(ClientError::Odd),
-            Birth::Busy { .. } => Err(ClientError::Odd),
+            Birth::Busy { .. } => Err(ClientError::Busy),
             Birth::Failed { causes } => Err(ClientError::Failed(Causes::of(causes))),
         }
     }
@@ -210,7 +254,12 @@ impl Client {
     pub fn wait_until_gone(&self, root: &Path) -> Result<(), ClientError> {
         let run = kojibox_state::Layout::new(root).run();
         let end = Instant::now() + END;
-        while daemon::lock(&run)?.is_none() || self.process.as_ref().is_some_and(Identity::lives) {
+        // With the process the lock goes too; another daemon may have it by then.
+        let there = || match &self.process {
+            Some(process) => Ok::<_, ClientError>(process.lives()),
+            None => Ok(daemon::lock(&run)?.is_none()),
+        };
+        while there()? {
             if Instant::now() > end {
                 return Err(ClientError::Late(END));
             }
@@ -218,6 +267,18 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Ends the daemon `pid`, if it still is the one that serves `root`.
+fn end_mute(root: &Path, pid: u32) {
+    if let Some(daemon) = Place::read(root).map(|p| p.daemon).filter(|d| d.pid == pid) {
+        drop(platform::signal(daemon.pid, &daemon.token, "KILL"));
+    }
+}
+
+/// When the living process `pid` was started, as the system tells it: together they name a process.
+pub fn start_token(pid: u32) -> Option<String> {
+    platform::start_token(pid)
 }
 
 /// True if an earlier daemon left something to take over.

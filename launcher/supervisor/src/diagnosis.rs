@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     api::{ServiceStatus, Status},
-    daemon,
     data::{self, data_of},
+    place::Place,
     platform,
     ports::{self, Ports},
     stack::Stack,
@@ -61,10 +61,7 @@ pub fn look(stack: &Stack, status: &Status) -> Vec<Finding> {
         ),
     });
     findings.push(secrets(stack));
-    findings.push(match daemon::sockets(stack.layout.root(), &stack.install) {
-        Ok(dir) => Finding::good(format!("the socket directory `{}` is private", dir.display())),
-        Err(error) => Finding::bad(chain(&error), "remove it, if nothing else uses it"),
-    });
+    findings.extend(sockets(stack));
     let unwell = |s: &&ServiceStatus| s.reason.is_some() && s.is_stuck();
     findings.extend(status.services.iter().filter(unwell).map(|s| {
         let reason = s.reason.clone().unwrap_or_default();
@@ -95,6 +92,23 @@ fn data(stack: &Stack, status: &Status, name: &str) -> Vec<Finding> {
         Finding::good(format!("`{folder}` keeps {size} of `{name}` that nothing uses now"))
     });
     unclean.chain(kept).collect()
+}
+
+/// Others must not be able to order services about.
+fn sockets(stack: &Stack) -> Option<Finding> {
+    let dir = Place::read(stack.layout.root())?.dir(stack.layout.root());
+    match platform::is_private_dir(&dir) {
+        Ok(true) => Some(Finding::good(format!(
+            "the socket directory `{}` is private",
+            dir.display()
+        ))),
+        Ok(false) => Some(Finding::bad(
+            format!("the socket directory `{}` is open to others", dir.display()),
+            "run `kojibox down`, remove it, then `kojibox up`",
+        )),
+        // The next command lets the daemon make it anew.
+        Err(_) => None,
+    }
 }
 
 /// Others must not be able to read secrets that are there.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kojibox_state::Layout;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::platform;
@@ -78,6 +79,25 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), FileError> {
 /// Makes a directory and those above it.
 pub(crate) fn make_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(failed("create", path))
+}
+
+/// Makes a directory of logs, for its owner only where the file system can keep that. Those above it are left as they are.
+pub(crate) fn make_log_dir(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir.parent().unwrap_or(dir))?;
+    match platform::make_private_dir(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes `logs/` and the directory of one log in it.
+pub(crate) fn make_log_dirs(layout: &Layout, name: &str) -> Result<PathBuf, FileError> {
+    let dirs = [layout.root().join("logs"), layout.service_logs(name)];
+    for dir in &dirs {
+        make_log_dir(dir).map_err(failed("create", dir))?;
+    }
+    let [_, dir] = dirs;
+    Ok(dir)
 }
 
 /// Names of the entries of a directory, sorted; absent is empty. Names that are not UTF-8 are not ours.

@@ -69,10 +69,12 @@ pub(crate) struct Memo {
 /// One started service, as its shim tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
-    pub(crate) protocol: u32,
     pub(crate) service: String,
     pub(crate) generation: u64,
     pub(crate) role: Role,
+    /// What it runs: the tree of its component and the pack that declares it; none if an older launcher started it.
+    #[serde(default)]
+    pub(crate) program: Option<String>,
     /// Random; also in the environment of everything the shim starts.
     pub(crate) nonce: String,
     pub(crate) boot: String,
@@ -114,8 +116,6 @@ pub(crate) struct ExitRecord {
     pub(crate) nonce: String,
     pub(crate) boot: String,
     pub(crate) exit: Exit,
-    /// It was asked to stop.
-    pub(crate) asked: bool,
 }
 
 /// The files about one service.
@@ -131,6 +131,11 @@ impl Traces {
             dir: dir(run),
             service: service.to_owned(),
         }
+    }
+
+    /// The install root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned()
     }
 
     fn file(&self, kind: &str) -> PathBuf {

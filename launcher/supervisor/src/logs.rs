@@ -11,6 +11,7 @@ use regex_lite::Regex;
 use crate::{
     FileError,
     files::failed,
+    level::{Level, level_of},
     shim::{CURRENT, Record, rotated},
 };
 
@@ -21,12 +22,15 @@ pub struct Filter {
     pub since: Option<String>,
     /// The line matches.
     pub grep: Option<Regex>,
+    /// At least this level.
+    pub level: Option<Level>,
 }
 
 impl Filter {
     fn takes(&self, record: &Record) -> bool {
         self.since.as_ref().is_none_or(|s| record.ts >= *s)
             && self.grep.as_ref().is_none_or(|g| g.is_match(&record.msg))
+            && self.level.is_none_or(|l| level_of(record) >= l)
     }
 }
 
@@ -160,7 +164,7 @@ pub fn logged(logs: &Path) -> Result<Vec<String>, FileError> {
 mod tests {
     use std::fs;
 
-    use super::{Filter, Reader};
+    use super::{Filter, Level, Reader};
 
     fn line(ts: u32, svc: &str, seq: u64, msg: &str) -> String {
         format!(
@@ -208,10 +212,16 @@ mod tests {
         let filter = Filter {
             since: Some("2026-01-01T00:00:03.000000Z".to_owned()),
             grep: Some(regex_lite::Regex::new("[35]$").unwrap()),
+            level: Some(Level::Info),
         };
         assert_eq!(
             read(&mut Reader::new(dir.path(), &["a".into()], filter)),
             ["line 3", "line 5"]
         );
+        let filter = Filter {
+            level: Some(Level::Warn),
+            ..Filter::default()
+        };
+        assert!(read(&mut Reader::new(dir.path(), &["a".into()], filter)).is_empty());
     }
 }

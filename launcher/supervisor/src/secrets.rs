@@ -72,6 +72,10 @@ impl Secrets {
             };
             secrets.values.insert(id.clone(), value);
         }
+        // What is there may have been made by a process that was killed before it could do this; data will depend on it.
+        for dir in [dir, dir.parent().unwrap_or(dir)] {
+            platform::sync_dir(dir).map_err(failed("sync", dir))?;
+        }
         Ok(secrets)
     }
 

@@ -4,12 +4,12 @@
 //! taken that does not match the digest its record names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use kojibox_packs::manifest::{Condition, Manifest, Migration, Secret, Service, ServiceKind, StopStep, Template};
-use kojibox_signing::Verified;
+use kojibox_signing::{Digest, Verified};
 use kojibox_state::{
     InstallRoot, Layout, StateError,
     records::{GenerationRecord, PACK_FILES},
@@ -48,6 +48,8 @@ pub struct Definition {
     pub templates: Vec<Template>,
     /// How its data moves between formats.
     pub migrations: Vec<Migration>,
+    /// Digest of its pack's manifest.
+    pub pack: Digest,
     /// Tree with the templates of its pack.
     pub pack_files: Option<PathBuf>,
 }
@@ -142,7 +144,7 @@ impl Stack {
                         second: pack.name.clone(),
                     });
                 }
-                let definition = Definition::of(&manifest, service, files.clone());
+                let definition = Definition::of(&manifest, pack.digest, service, files.clone());
                 self.services.insert(service.id.clone(), definition);
             }
         }
@@ -173,6 +175,33 @@ impl Stack {
         ))
     }
 
+    /// What `up` without names starts; what these need comes along.
+    pub fn autostarted(&self) -> Vec<String> {
+        let own = self.services.iter().filter(|(_, d)| d.service.autostart);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What has to serve once `up` without names is done: what it starts, and what that cannot do without.
+    pub fn wanted(&self) -> BTreeSet<String> {
+        let rules = self.rules();
+        let mut open = self.autostarted();
+        let mut wanted = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let Some(rules) = rules.get(&name).filter(|_| wanted.insert(name)) {
+                open.extend(rules.waits_for().into_keys().map(str::to_owned));
+            }
+        }
+        wanted.retain(|name| rules.contains_key(name));
+        wanted
+    }
+
+    /// Names what a service runs: two that differ must not pass for each other. The same in every version of this program.
+    pub(crate) fn program(&self, definition: &Definition) -> String {
+        let tree = self.components.get(&definition.service.component);
+        let tree = tree.and_then(|t| t.file_name()?.to_str()).unwrap_or_default();
+        format!("{tree} {}", definition.pack)
+    }
+
     /// The tree of `component` in generation `id`, if that is still recorded.
     pub fn tree_of(&self, component: &str, id: u64) -> Option<PathBuf> {
         let root = InstallRoot::open(self.layout.root()).ok()?;
@@ -196,13 +225,14 @@ fn trees(layout: &Layout, generation: &GenerationRecord) -> BTreeMap<String, Pat
 }
 
 impl Definition {
-    fn of(manifest: &Manifest, service: &Service, pack_files: Option<PathBuf>) -> Self {
+    fn of(manifest: &Manifest, pack: Digest, service: &Service, pack_files: Option<PathBuf>) -> Self {
         let templates = manifest.templates.iter().filter(|t| t.service == service.id);
         let migrations = manifest.migrations.iter().filter(|m| m.service == service.id);
         Self {
             service: service.clone(),
             templates: templates.cloned().collect(),
             migrations: migrations.cloned().collect(),
+            pack,
             pack_files,
         }
     }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{Root, eventually, free_port, script, with},
+    fixture::{Root, eventually, free_port, kill, lives, script, with},
     helper,
 };
 
@@ -123,4 +123,65 @@ fn socket_of(pid: u32) -> String {
     let variables = String::from_utf8(environment).unwrap();
     let socket = variables.split('\0').find_map(|v| v.strip_prefix("NOTIFY_SOCKET="));
     socket.expect("it is told where to speak").to_owned()
+}
+
+/// A service with a check that hangs in a pipe; gives the processes of the check once it is under way.
+fn hanging_check(root: &Root, pids: &Path) -> Vec<u32> {
+    eventually("the check is under way", || {
+        let text = fs::read_to_string(pids).ok()?;
+        let found: Vec<u32> = text.lines().filter_map(|l| l.parse().ok()).collect();
+        (found.len() >= 2 && found.iter().all(|p| lives(*p))).then_some(found)
+    });
+    let text = fs::read_to_string(pids).unwrap();
+    assert!(root.daemon().is_some());
+    text.lines().filter_map(|l| l.parse().ok()).collect()
+}
+
+fn hangs(pids: &Path) -> Value {
+    let text = format!(
+        "echo $$ >> '{0}'; sh -c 'echo $$ >> {0}; exec sleep 1000' | cat",
+        pids.display()
+    );
+    let check = json!({ "check": { "exec": ["/bin/sh", "-c", text] }, "period": "60s", "timeout": "60s" });
+    with(script("it", "exec sleep 1000"), json!({ "readiness": check }))
+}
+
+#[test]
+fn nothing_of_a_check_outlives_its_time_or_its_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let root = Root::new(&[hangs(&pids)]);
+    let mut up = root.start(&["up"]);
+    let late = hanging_check(&root, &pids);
+    eventually("its time is over", || late.iter().all(|p| !lives(*p)).then_some(()));
+
+    root.ok(&["down"]);
+    up.wait().unwrap();
+    fs::remove_file(&pids).unwrap();
+    let mut up = root.start(&["up"]);
+    let asking = hanging_check(&root, &pids);
+    let began = std::time::Instant::now();
+    root.ok(&["down"]);
+    up.wait().unwrap();
+    assert!(asking.iter().all(|p| !lives(*p)), "{asking:?}");
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn what_a_killed_daemon_was_asking_is_ended_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let root = Root::new(&[hangs(&pids)]);
+    let mut up = root.start(&["up"]);
+    let asking = hanging_check(&root, &pids);
+    kill("KILL", root.daemon().expect("it runs"));
+    up.wait().unwrap();
+    root.ok(&["status"]);
+    eventually("nothing of the check is left", || {
+        asking.iter().all(|p| !lives(*p)).then_some(())
+    });
 }

@@ -165,3 +165,66 @@ fn parent(pid: u32) -> u32 {
     let (_, rest) = stat.rsplit_once(')').unwrap();
     rest.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+/// As after a logout: the directory is gone, daemon and services live.
+fn loses_its_sockets(root: &Root) {
+    root.ok(&["up"]);
+    let (web, plain, daemon) = (root.pid("web"), root.pid("plain"), root.daemon().expect("it runs"));
+    fs::remove_dir_all(root.sockets()).unwrap();
+    let status = root.status();
+    let pids = ["web", "plain"].map(|n| status.service(n).unwrap().pid);
+    assert_eq!((pids, root.daemon()), ([Some(web), Some(plain)], Some(daemon)));
+
+    // Once more, and now the daemon is gone too: the next one has to find shims that nobody can reach.
+    fs::remove_dir_all(root.sockets()).unwrap();
+    kill("KILL", daemon);
+    eventually("the daemon is dead", || (!lives(daemon)).then_some(()));
+    assert_eq!((root.pid("web"), root.pid("plain")), (web, plain));
+
+    fs::remove_dir_all(root.sockets()).unwrap();
+    root.ok(&["down"]);
+    assert!(root.processes().is_empty(), "{:?}", root.processes());
+}
+
+#[test]
+fn sockets_that_are_taken_away_come_back() {
+    let services = [server("web", free_port()), script("plain", "exec sleep 1000")];
+    let root = Root::new(&services);
+    loses_its_sockets(&root);
+}
+
+#[test]
+fn sockets_of_a_tree_with_a_long_path_come_back() {
+    let services = [server("web", free_port()), script("plain", "exec sleep 1000")];
+    let mut root = Root::new(&services);
+    let long = root.path.with_file_name("l".repeat(120));
+    fs::rename(&root.path, &long).unwrap();
+    root.path = long;
+    loses_its_sockets(&root);
+    root.ok(&["up"]);
+    assert!(root.sockets().starts_with("/tmp"), "{:?}", root.sockets());
+}
+
+#[test]
+fn a_suspended_daemon_goes_on() {
+    let root = Root::new(&[script("plain", "exec sleep 1000")]);
+    root.ok(&["up"]);
+    let (plain, daemon) = (root.pid("plain"), root.daemon().expect("it runs"));
+    kill("STOP", daemon);
+    assert_eq!((root.pid("plain"), root.daemon()), (plain, Some(daemon)));
+}
+
+#[test]
+fn what_a_dead_shim_left_of_a_service_that_is_declared_no_more_is_ended() {
+    let mut root = Root::new(&[script("old", "trap '' INT TERM; while :; do sleep 0.05; done")]);
+    root.ok(&["up"]);
+    let (old, daemon) = (root.pid("old"), root.daemon().expect("it runs"));
+    kill("KILL", daemon);
+    kill("KILL", parent(old));
+    eventually("the daemon is dead", || (!lives(daemon)).then_some(()));
+    assert!(lives(old), "it ignores the gentle signal");
+    root.install("2.0.0", &[script("new", "exec sleep 1000")]);
+    root.ok(&["up"]);
+    assert!(!lives(old));
+    assert!(!root.path.join("run/_instances/old.json").exists());
+}

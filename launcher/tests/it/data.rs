@@ -345,3 +345,19 @@ fn no_room_for_the_copy_is_told_with_figures_before_anything_is_copied() {
     assert!(said.contains("GiB needed") && said.contains(" free"), "{said}");
     assert!(!root.path.join("data/db/2.init").exists());
 }
+
+#[test]
+fn data_of_a_service_that_was_not_started_after_all_counts_as_it_did() {
+    let root = Root::new(&[with(script("db", "exec sleep 1000"), json!({ "data_format": "1" }))]);
+    root.ok(&["up"]);
+    root.ok(&["down"]);
+    let before = root.read("data/db/use.json");
+    assert!(before.contains("clean"), "{before}");
+    // The log cannot be opened: the program is never started.
+    let log = root.path.join("logs/db/current.jsonl");
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    root.fails(40, &["up"]);
+    assert_eq!(root.read("data/db/use.json"), before);
+    assert!(!root.path.join("run/_instances/db.json").exists());
+}

@@ -249,6 +249,12 @@ impl Root {
         processes(&self.path, &["daemon"]).first().copied()
     }
 
+    /// Where the sockets of this tree are.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        let place: Value = serde_json::from_str(&self.read("run/_instances/daemon.place")).expect("it is JSON");
+        self.path.join(place["dir"].as_str().expect("it is a path"))
+    }
+
     /// Lines of a service's log.
     pub(crate) fn log(&self, service: &str) -> Vec<Value> {
         let file = self.path.join("logs").join(service).join("current.jsonl");

@@ -105,3 +105,63 @@ fn an_endless_flood_does_not_stop_the_service_or_fill_the_disk() {
     let text = |r: &Value| r["msg"].as_str().unwrap().to_owned();
     assert!(log.iter().map(text).any(|m| m.contains("exited with code 0")));
 }
+
+#[test]
+fn what_a_service_writes_gives_no_orders_to_the_terminal() {
+    let text = r"printf 'a\033]0;owned\007\tb\302\233x\n'; exit 3";
+    let keys = json!({ "kind": "oneshot", "restart": { "policy": "never" } });
+    let root = Root::new(&[with(script("job", text), keys)]);
+    let said = root.fails(40, &["up"]);
+    assert!(said.contains("owned"), "{said}");
+    let shown = [said, root.ok(&["logs"]), root.ok(&["status"])];
+    for shown in &shown {
+        assert!(
+            !shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'),
+            "{shown:?}"
+        );
+    }
+    assert!(shown[1].contains("a\\u{1b}]0;owned\\u{7}\tb\\u{9b}x"), "{}", shown[1]);
+    let raw: Value = serde_json::from_str(
+        root.ok(&["logs", "--json"])
+            .lines()
+            .find(|l| l.contains("owned"))
+            .unwrap(),
+    )
+    .unwrap();
+    assert!(
+        raw["msg"].as_str().unwrap().contains('\u{1b}'),
+        "JSON stays as it is: {raw}"
+    );
+}
+
+#[test]
+fn a_level_leaves_out_what_matters_less() {
+    let text = "echo 'LOG: all is well'; echo 'WARNING: not quite'; echo 'plain'; echo '{\"level\":\"error\",\"msg\":\"bad\"}'";
+    let root = Root::new(&[with(script("job", text), json!({ "kind": "oneshot" }))]);
+    root.ok(&["up"]);
+    let shown = root.ok(&["logs", "--level", "warn"]);
+    assert_eq!(
+        shown,
+        "job | WARNING: not quite\njob | {\"level\":\"error\",\"msg\":\"bad\"}\n"
+    );
+    assert!(root.ok(&["logs", "--level", "info"]).contains("all is well"));
+    assert!(
+        root.fails(2, &["logs", "--level", "loud"])
+            .contains("`debug`, `info`, `warn` or `error`")
+    );
+}
+
+#[test]
+fn logs_of_a_tree_are_for_their_owner_only_and_nothing_above_them_changes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = Root::new(&[with(script("job", "echo x"), json!({ "kind": "oneshot" }))]);
+    let mode = |path: &str| std::fs::metadata(root.path.join(path)).unwrap().permissions().mode() & 0o7777;
+    let above = [mode("."), mode(".."), mode("../..")];
+    root.ok(&["up"]);
+    assert_eq!([mode("logs"), mode("logs/job"), mode("logs/_launcher")], [0o700; 3]);
+    assert_eq!(
+        [mode("logs/job/current.jsonl"), mode("logs/_launcher/stderr.log")],
+        [0o600; 2]
+    );
+    assert_eq!([mode("."), mode(".."), mode("../..")], above);
+}

@@ -18,4 +18,5 @@ mod logs;
 mod publisher;
 mod start;
 mod stop;
+mod turn;
 mod update;

@@ -104,6 +104,21 @@ impl Publisher {
         (manifest, blobs.join(blob_ref.name))
     }
 
+    /// Publishes a release of something else, which withdraws the one with this manifest.
+    pub(crate) fn withdraw(&self, manifest_file: &std::path::Path) {
+        let digest = Digest::of(&fs::read(manifest_file).expect("it was published"));
+        let stem = format!("other-3.0.0-any-{}", digest.short());
+        let any = json!({
+            "id": "other", "version": "3.0.0", "target": "any", "upstream": { "source": "path", "sha256": digest },
+            "blob": { "name": format!("{stem}.tar.zst"), "size": 1, "sha256": digest },
+            "index": { "name": format!("{stem}.idx.zst"), "size": 1, "raw_size": 1, "frame_max": 8_388_608, "sha256": digest },
+            "tree_sha256": digest, "installed_size": 1, "n_files": 1, "max_path_len": 1, "default": true,
+        });
+        let mut manifest = manifest("3.0.0", &any);
+        manifest.revokes = vec![digest];
+        self.sign(&manifest);
+    }
+
     fn sign(&self, manifest: &Manifest) -> PathBuf {
         let bytes = manifest.to_canonical_json();
         let file = names::manifest(&manifest.file_stem());

@@ -276,3 +276,36 @@ fn a_service_that_is_not_installed_or_not_known_is_told() {
         "{said}"
     );
 }
+
+#[test]
+fn what_does_not_start_by_itself_is_started_by_name_or_by_need() {
+    let by_name = |id: &str| with(script(id, "exec sleep 1000"), json!({ "autostart": false }));
+    let app = with(
+        script("app", "exec sleep 1000"),
+        json!({ "requires": { "needed": "started" } }),
+    );
+    // It would never become ready: nobody waits for it either.
+    let mute = json!({
+        "autostart": false, "ports": { "main": { "prefer": free_port() } },
+        "readiness": { "check": { "tcp": "{port:main}" }, "timeout": "30s" },
+    });
+    let root = Root::new(&[
+        app,
+        by_name("needed"),
+        by_name("idle"),
+        with(script("mute", "exec sleep 1000"), mute),
+    ]);
+    root.ok(&["up"]);
+    let up = |root: &Root| {
+        let services = root.status().services;
+        let up = services.iter().filter(|s| s.is_up()).map(|s| s.name.clone());
+        up.collect::<Vec<_>>()
+    };
+    assert_eq!(up(&root), ["app", "needed"]);
+    for name in ["idle", "mute"] {
+        let service = root.service(name);
+        assert_eq!((service.pid, service.reason), (None, None), "{name}");
+    }
+    root.ok(&["up", "idle"]);
+    assert_eq!(up(&root), ["app", "idle", "needed"]);
+}

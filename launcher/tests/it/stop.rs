@@ -23,7 +23,7 @@ fn nothing_survives_down_not_even_what_forked_away() {
         let pids: Vec<u32> = text.lines().filter_map(|l| l.parse().ok()).collect();
         (pids.len() == 2).then_some(pids)
     });
-    let sockets = sockets(&root);
+    let sockets = root.sockets();
     assert!(sockets.exists());
     root.ok(&["down"]);
     assert!(all.iter().all(|pid| !lives(*pid)), "{all:?}");
@@ -33,27 +33,6 @@ fn nothing_survives_down_not_even_what_forked_away() {
         root.processes()
     );
     assert!(!sockets.exists(), "{sockets:?}");
-}
-
-/// Where the daemon's socket is, from the table of open sockets.
-fn sockets(root: &Root) -> std::path::PathBuf {
-    let shim = fs::read_to_string(root.path.join("run/_instances/web.json")).unwrap();
-    let shim: serde_json::Value = serde_json::from_str(&shim).unwrap();
-    let pid = &shim["shim"]["pid"];
-    let inodes: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .flatten()
-        .filter_map(|f| {
-            let to = fs::read_link(f.path()).ok()?;
-            Some(to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
-        })
-        .collect();
-    let table = fs::read_to_string("/proc/net/unix").unwrap();
-    let line = table
-        .lines()
-        .find(|l| l.ends_with("/s-web") && inodes.iter().any(|i| l.split_whitespace().any(|w| w == i)));
-    let path = line.expect("the shim listens").split_whitespace().last().unwrap();
-    std::path::Path::new(path).parent().unwrap().to_owned()
 }
 
 #[test]

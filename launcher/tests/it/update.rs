@@ -230,6 +230,75 @@ fn an_interrupted_update_is_told_and_left_to_the_installer() {
     scene.is_calm();
 }
 
+#[test]
+fn what_any_release_of_the_source_withdraws_is_not_installed() {
+    let scene = Scene::new();
+    let (manifest, _) = scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(10, &["--check"]);
+    scene.publisher.withdraw(&manifest);
+    let said = scene.ends(23, &[]);
+    assert!(said.contains("its publisher withdrew it"), "{said}");
+    scene.is_calm();
+    scene.publisher.release("0.1.6", program("0.1.6"));
+    let said = scene.ends(0, &[]);
+    assert!(said.contains("Launcher 0.1.6 replaced 0.1.0"), "{said}");
+    let floors = scene.root.read("state/trust/floors.json");
+    assert!(floors.contains("revoked") && floors.contains("2026-11-20"), "{floors}");
+}
+
+#[test]
+fn a_launcher_is_not_blamed_for_a_service_that_ended_and_may_be_tried_again() {
+    let scene = Scene::new();
+    // A launcher like any other; while it takes over, a service is killed by somebody else.
+    let plain = scene.root.pid("plain");
+    let trouble = format!("kill -9 {plain}; exec {} \"$@\"", env!("CARGO_BIN_EXE_kojibox"));
+    scene.publisher.release("2.0.0", pretender("2.0.0", &trouble));
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("service `plain` was process") && said.contains("run the same command again"),
+        "{said}"
+    );
+    assert!(!scene.root.path.join("state/launcher.json").exists());
+
+    let broken = pretender("2.0.1", "echo broken >&2; exit 1");
+    scene.publisher.release("2.0.1", broken);
+    scene.ends(40, &[]);
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("was refused before") && said.contains("--retry-refused"),
+        "{said}"
+    );
+    assert!(scene.ends(40, &["--retry-refused"]).contains("did not take over"));
+    assert!(scene.ends(40, &[]).contains("was refused before"));
+}
+
+#[test]
+fn the_front_door_of_a_tree_that_is_named_by_a_link_opens_too() {
+    let scene = Scene::new();
+    scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(0, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&scene.root.path, &link).unwrap();
+    // An old front door, as a copy of it that a person has kept would be.
+    fs::remove_file(scene.root.path.join("kojibox")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kojibox"), scene.root.path.join("kojibox")).unwrap();
+    let output = std::process::Command::new(scene.root.path.join("kojibox"))
+        .args([
+            "self-update",
+            "--check",
+            "--json",
+            "--source",
+            scene.publisher.depot().to_str().unwrap(),
+            "--root",
+        ])
+        .arg(&link)
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["version"], "0.1.7", "the active launcher answers");
+}
+
 fn flip(file: &std::path::Path, at: usize) {
     let mut bytes = fs::read(file).unwrap();
     bytes[at] ^= 1;

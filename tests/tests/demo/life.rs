@@ -38,6 +38,36 @@ fn data_moves_with_an_update_and_a_broken_release_leaves_it_alone() -> Outcome {
 }
 
 #[test]
+fn a_person_who_starts_and_stops_all_the_while_does_not_disturb_an_update() -> Outcome {
+    let sandbox = Sandbox::new()?;
+    let machine = Machine::new(&sandbox)?;
+    machine.install().answer()?;
+    machine.sign("one")?;
+    machine.release(2)?;
+    let update = machine.update();
+    let update = std::thread::spawn(move || update.answer().map(drop));
+    let mut met = Vec::new();
+    while !update.is_finished() {
+        for verb in ["up", "down"] {
+            met.push((verb, machine.launcher(&[verb]).any()?));
+        }
+    }
+    update
+        .join()
+        .map_err(|_| Failure::new("the update panicked".to_owned()))??;
+    ensure(!met.is_empty(), || "nobody was in the way".into())?;
+    // Done, busy, or overtaken by the installer's own orders.
+    for (verb, (code, done)) in met {
+        ensure(matches!(code, 0 | 30 | 40), || {
+            format!("`{verb}` ended with {code}: {}", done.stderr)
+        })?;
+    }
+    machine.launcher(&["up"]).answer()?;
+    machine.expect("2.0.0", &["one"])?;
+    machine.end()
+}
+
+#[test]
 fn a_rollback_across_data_formats_asks_for_a_word_and_keeps_the_newer_data() -> Outcome {
     let sandbox = Sandbox::new()?;
     let machine = Machine::new(&sandbox)?;

@@ -1,6 +1,7 @@
 //! Owns carrying out decisions: everything slow runs on a thread of its own and reports when it is done.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,11 +10,13 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::AbortHandle;
+
 use super::{Input, prepare, serve::Daemon, shims, sweep};
 use crate::{
     environment,
     instance::Memo,
-    machine::{Action, Event, Which},
+    machine::{Action, Event, Failure, Reason, ReasonCode, Which},
     probe::{self, Surroundings},
     shim,
 };
@@ -25,27 +28,39 @@ impl Daemon {
             Action::Prepare(name, generation, avoid) => {
                 let abort = Arc::new(AtomicBool::new(false));
                 self.aborts.insert(name.clone(), Arc::clone(&abort));
-                beside(
-                    move || match prepare::prepare(&context, &name, generation, avoid, &abort) {
+                beside(move || {
+                    let prepared = unless_panicked(|| prepare::prepare(&context, &name, generation, avoid, &abort));
+                    match prepared.unwrap_or_else(|| Err(defect())) {
                         Ok(ready) => inputs.send(Input::Ready(Box::new(ready))),
                         Err(failure) => inputs.send(Input::Machine(Event::PrepareFailed(name, generation, failure))),
-                    },
-                );
+                    }
+                });
             }
             Action::Abort(name, _) => {
                 if let Some(abort) = self.aborts.get(&name) {
                     abort.store(true, Ordering::SeqCst);
                 }
             }
-            Action::Spawn(name, _) => {
+            Action::Spawn(name, generation) => {
                 if let Some(mut ready) = self.ready.remove(&name) {
                     ready.spec.restarts = self.machine.services().get(&name).map_or(0, |s| s.restarts);
-                    beside(move || shims::start(&context, ready, &inputs));
+                    beside(move || {
+                        if unless_panicked(|| shims::start(&context, ready, &inputs)).is_none() {
+                            inputs.send(Input::Machine(Event::ShimLost(name, generation)));
+                        }
+                    });
                 }
             }
-            Action::Stop(name, _) => beside(move || shims::order(&context, &name, &shim::Request::Stop)),
-            Action::Kill(name, _) => beside(move || shims::order(&context, &name, &shim::Request::Kill)),
+            Action::Stop(name, _) => {
+                self.give_up_probes(&name);
+                beside(move || shims::order(&context, &name, &shim::Request::Stop));
+            }
+            Action::Kill(name, _) => {
+                self.give_up_probes(&name);
+                beside(move || shims::order(&context, &name, &shim::Request::Kill));
+            }
             Action::Sweep(name, generation) => {
+                self.give_up_probes(&name);
                 beside(move || sweep::clear_up(&context, &name, generation, &inputs));
             }
             Action::Remember(name, _) => {
@@ -57,9 +72,15 @@ impl Daemon {
         }
     }
 
-    fn probe(&self, name: String, generation: u64, which: Which) {
+    /// What is being stopped is not asked any more.
+    pub(super) fn give_up_probes(&mut self, name: &str) {
+        self.probes.remove(name).iter().flatten().for_each(AbortHandle::abort);
+    }
+
+    fn probe(&mut self, name: String, generation: u64, which: Which) {
         let prepared = self.prepare_probe(&name, which);
         let to_us = self.inputs.0.clone();
+        let under_way = self.probes.entry(name.clone()).or_default();
         let make = async move {
             let answer = match prepared {
                 Ok((probe, around)) => probe::check(probe, around).await,
@@ -72,7 +93,8 @@ impl Daemon {
             );
         };
         // Before the loop runs nothing is probed: a service is found again only by an input.
-        drop(tokio::spawn(make));
+        under_way.retain(|p| !p.is_finished());
+        under_way.push(tokio::spawn(make).abort_handle());
     }
 
     fn prepare_probe(&self, name: &str, which: Which) -> Result<(probe::Probe, Surroundings), String> {
@@ -100,6 +122,23 @@ impl Daemon {
             patience: liveness.map_or(Duration::from_secs(5), kojibox_packs::manifest::Span::duration),
         };
         Ok((probe, around))
+    }
+}
+
+/// Does `work`; none if that panicked, which has been told to `logs/_launcher/stderr.log` by then.
+pub(super) fn unless_panicked<T>(work: impl FnOnce() -> T) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// What a panic means for the service it happened to.
+fn defect() -> Failure {
+    Failure {
+        reason: Reason::new(
+            ReasonCode::Io,
+            "the launcher has a defect; see `logs/_launcher/stderr.log`",
+            "tell its publisher",
+        ),
+        permanent: false,
     }
 }
 

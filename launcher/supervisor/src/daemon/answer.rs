@@ -1,8 +1,11 @@
 //! Owns what is told: to clients who ask, to everyone who watches, and to the next daemon.
 
-use std::{path::PathBuf, sync::mpsc::Sender};
+use std::path::PathBuf;
 
-use super::serve::{Daemon, Notes};
+use super::{
+    mailbox::Outbox,
+    serve::{Daemon, Notes},
+};
 use crate::{
     api::{Hello, Reply, Request, Status},
     files, instance,
@@ -10,23 +13,26 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn asked(&mut self, request: Request, replies: Sender<Reply>) {
+    pub(super) fn asked(&mut self, request: Request, replies: Outbox) {
         if let Err(reply) = self.check(&request) {
-            drop(replies.send(reply));
+            replies.put(reply);
             return;
         }
-        let all = || self.context.stack.services.keys().cloned().collect::<Vec<_>>();
         let watches = !matches!(
             request,
             Request::Hello | Request::Status | Request::Force | Request::Leave
         );
         match request {
-            Request::Hello => drop(replies.send(Reply::Hello(self.hello()))),
+            Request::Hello => drop(replies.put(Reply::Hello(self.hello()))),
             Request::Status | Request::Watch => {}
             Request::Up { services } => {
                 self.closing = false;
                 let named = !services.is_empty();
-                let services = if named { services } else { all() };
+                let services = if named {
+                    services
+                } else {
+                    self.context.stack.autostarted()
+                };
                 self.feed(Event::Up { services, named });
             }
             Request::Down { services } if services.is_empty() => {
@@ -42,7 +48,7 @@ impl Daemon {
             Request::Leave => self.leaving = true,
         }
         // Who asks hears the state as it is now, changed or not.
-        drop(replies.send(Reply::Status(self.last.clone())));
+        replies.put(Reply::Status(self.last.clone()));
         if watches {
             self.watchers.push(replies);
         }
@@ -81,7 +87,7 @@ impl Daemon {
         if now != self.last {
             self.last = now;
             let status = Reply::Status(self.last.clone());
-            self.watchers.retain(|w| w.send(status.clone()).is_ok());
+            self.watchers.retain(|w| w.put(status.clone()));
         }
         let services = self.machine.services();
         let up = services

@@ -8,14 +8,14 @@ use std::{
 use super::{
     Input, Inputs,
     context::Context,
-    shims::{PATIENCE, is_of_this_run, watch},
+    shims::{ask, is_of_this_run, watch},
     sweep::{self, Left},
 };
 use crate::{
-    diagnosis, files,
+    diagnosis,
     instance::{ExitRecord, Instance, Phase, Role},
     machine::{Event, Exit, Found, Status},
-    shim, wire,
+    shim::{self, Step},
 };
 
 /// How long a shim that lives may take to answer.
@@ -59,11 +59,7 @@ pub(super) fn trace(context: &Context, name: &str) -> Option<Trace> {
 fn end_helper(context: &Context, instance: &Instance) {
     let end = Instant::now() + ATTACH;
     while instance.shim.lives() && Instant::now() < end {
-        drop(wire::ask_once::<Instance>(
-            &context.endpoint(&instance.service),
-            shim::Request::Kill,
-            Duration::from_secs(1),
-        ));
+        drop(ask(context, &instance.service, &shim::Request::Kill));
         thread::sleep(Duration::from_millis(20));
     }
     Left::of(instance).end(&[]);
@@ -72,16 +68,16 @@ fn end_helper(context: &Context, instance: &Instance) {
 /// Finds the shim of `instance` again, verifies who answers, and stays with it; or says what became of it.
 pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
     let (name, generation) = (instance.service.clone(), instance.generation);
-    let endpoint = context.endpoint(&name);
+    Left::of_checks(instance).kill();
     let end = Instant::now() + ATTACH;
     while instance.shim.lives() {
-        match wire::ask_once::<Instance>(&endpoint, shim::Request::Hello, Duration::from_secs(2)) {
+        match ask(context, &name, &shim::Request::Hello) {
             Ok(answer) if is_same(instance, &answer) => {
-                let found = alive(&answer);
+                let found = alive(context, &answer);
                 // Its checks need to know whom they ask.
                 inputs.send(Input::Told(answer));
                 inputs.send(Input::Machine(Event::Found(name.clone(), generation, found)));
-                return watch(context, &name, generation, &endpoint, inputs);
+                return watch(context, &name, generation, inputs);
             }
             other if Instant::now() > end => {
                 let why = match other {
@@ -95,19 +91,26 @@ pub(super) fn attach(context: &Context, instance: &Instance, inputs: &Inputs) {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let record = context.traces(&name).exit().ok().flatten();
-    let exit = record.filter(|r| r.nonce == instance.nonce).map(|r| r.exit);
-    if exit.is_none() {
-        // Its shim was killed while nobody watched.
-        Left::of(instance).end(&sweep::steps(context, &name));
-    }
-    drop(context.traces(&name).remove_instance());
+    let exit = clear_up(context, instance, &sweep::steps(context, &name));
     let exit = exit.unwrap_or(Exit {
         status: Status::Unknown,
         port_clash: false,
         last_line: None,
     });
     inputs.send(Input::Machine(Event::Found(name, generation, Found::Ended(exit))));
+}
+
+/// Ends what a dead shim may have left, takes its trace away, and gives how its service ended, if it has said so.
+fn clear_up(context: &Context, instance: &Instance, steps: &[Step]) -> Option<Exit> {
+    let traces = context.traces(&instance.service);
+    let record = traces.exit().ok().flatten();
+    let exit = record.filter(|r| r.nonce == instance.nonce).map(|r| r.exit);
+    if exit.is_none() {
+        // It was killed while nobody watched.
+        Left::of(instance).end(steps);
+    }
+    drop(traces.remove_instance());
+    exit
 }
 
 /// Takes over a living shim that turned up only now. False if there is none.
@@ -126,8 +129,11 @@ fn is_same(left: &Instance, answer: &Instance) -> bool {
         == (&answer.nonce, &answer.shim, &answer.service, answer.generation)
 }
 
-fn alive(instance: &Instance) -> Found {
+fn alive(context: &Context, instance: &Instance) -> Found {
+    let wanted = context.stack.services.get(&instance.service);
+    let wanted = wanted.map(|definition| context.stack.program(definition));
     Found::Alive {
+        outdated: instance.program.is_some() && instance.program != wanted,
         pid: instance.process.as_ref().map(|p| p.pid),
         ready: instance.memo.ready || instance.log_matched || instance.notified,
         since: instance.started,
@@ -142,16 +148,15 @@ pub(super) fn end_undeclared(context: &Context) {
     let traced = crate::instance::traced(&run).unwrap_or_default();
     for name in traced.into_iter().filter(|n| !context.stack.services.contains_key(n)) {
         if let Some(Trace::Instance(instance)) = trace(context, &name) {
-            drop(wire::ask_once::<Instance>(
-                &context.endpoint(&name),
-                shim::Request::Stop,
-                PATIENCE,
-            ));
+            drop(ask(context, &name, &shim::Request::Stop));
             let end = Instant::now() + ATTACH;
             while instance.shim.lives() && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));
             }
-            drop(files::remove_file(&run.join(format!("_instances/{name}.exit.json"))));
+            if !instance.shim.lives() {
+                clear_up(context, &instance, &[]);
+                drop(context.traces(&name).remove_exit());
+            }
         }
     }
 }

@@ -2,29 +2,27 @@
 
 use std::{
     io,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use super::{Input, Inputs};
+use super::{Input, Inputs, mailbox::mailbox};
 use crate::{
-    api::{Reply, Request},
-    platform::{self, Listener, Stream},
+    api::Request,
+    place::Door,
+    platform::{self, Stream},
     wire::{self, Lines, WireError},
 };
 
-/// Listens at `endpoint` on a thread of its own.
-pub(super) fn listen(endpoint: &Path, inputs: Inputs, count: Arc<AtomicUsize>) -> io::Result<()> {
-    let listener = Listener::bind(endpoint)?;
+/// Lets clients in at `door`, on a thread of its own.
+pub(super) fn listen(door: Arc<Door>, inputs: Inputs, count: Arc<AtomicUsize>) -> io::Result<()> {
     let serve = move || {
         loop {
-            let Ok(stream) = listener.accept() else {
+            let Ok(stream) = door.accept() else {
                 // Out of descriptors, for example; it will pass.
                 thread::sleep(Duration::from_millis(100));
                 continue;
@@ -61,7 +59,7 @@ fn answer(mut stream: Stream, inputs: &Inputs) -> Result<(), WireError> {
     let Some(request) = Lines::new(platform::reader(&stream)?).next::<Request>()? else {
         return Ok(());
     };
-    let (replies, lines): (Sender<Reply>, Receiver<Reply>) = channel();
+    let (replies, lines) = mailbox();
     inputs.send(Input::Asked(request, replies));
     for reply in lines {
         wire::send(&mut stream, &reply)?;

@@ -1,16 +1,18 @@
 //! Owns the daemon: feeds the machine with what happens and carries out what it decides.
 //!
-//! One thread decides, and never waits for a disk, a process or a person; everything slow runs beside it and reports.
+//! One thread decides, and never waits for a process or a person, and for a disk only to write down what is wanted and to take
+//! away what was told; everything else runs beside it and reports.
 //! The daemon may be killed at any time: the shims stay, and the next daemon finds them again.
 //!
-//! Files: `run/_instances/daemon.lock` (held as long as it lives), `run/_instances/daemon.state` (what is wanted and how
-//! often each service was started), `logs/_launcher/`.
+//! Files: `run/_instances/daemon.lock` (held as long as it lives), `run/_instances/daemon.place` (who it is and where it
+//! listens), `run/_instances/daemon.state` (what is wanted and how often each service was started), `logs/_launcher/`.
 
 mod act;
 mod answer;
 mod attach;
 mod clients;
 mod context;
+mod mailbox;
 mod prepare;
 mod serve;
 mod shims;
@@ -21,21 +23,19 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::mpsc::Sender,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub(crate) use self::shims::complaints;
-use self::{prepare::Ready, serve::Daemon};
+use self::{mailbox::Outbox, prepare::Ready, serve::Daemon};
 use crate::{
-    api::{Reply, Request},
+    api::Request,
     clock::Clock,
     files::{self, FileError, failed},
     instance::{self, Instance},
     machine::Event,
-    platform,
     secrets::SecretError,
     stack::StackError,
     wire::{self, WireError},
@@ -109,7 +109,7 @@ enum Input {
     /// A shim tells its state.
     Told(Instance),
     /// A client asks.
-    Asked(Request, Sender<Reply>),
+    Asked(Request, Outbox),
 }
 
 /// The way to the deciding thread.
@@ -122,16 +122,6 @@ impl Inputs {
         drop(self.0.blocking_send(input));
     }
 }
-
-/// Where the daemon of `root` listens, and where its sockets are.
-pub(crate) fn sockets(root: &Path, install: &str) -> Result<PathBuf, FileError> {
-    let key = platform::root_key(root).map_err(failed("identify", root))?;
-    let short = install.get(..8).unwrap_or(install);
-    platform::runtime_dir(&format!("{short}{key}")).map_err(failed("use the runtime directory of", root))
-}
-
-/// Name of the daemon's endpoint.
-pub(crate) const ENDPOINT: &str = "daemon";
 
 /// Locks the root for one daemon.
 pub(crate) fn lock(run: &Path) -> Result<Option<File>, FileError> {

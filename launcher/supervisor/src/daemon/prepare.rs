@@ -211,6 +211,7 @@ impl Job<'_> {
             service: self.service.to_owned(),
             generation: self.generation,
             role,
+            program: Some(self.context.stack.program(self.definition)),
             nonce: secrets::random(20).map_err(PrepareError::Random)?,
             restarts: 0,
             traces: self.context.traces(self.service),
@@ -241,10 +242,8 @@ fn make_places(filler: &Filler<'_>) -> Result<(), PrepareError> {
         files::make_dir(dir.parent().unwrap_or(Path::new(".")))?;
         platform::make_private_dir(&dir).map_err(failed("create", &dir))?;
     }
-    for name in ["logs", "config"] {
-        files::make_dir(&filler.dir(name).unwrap_or_default())?;
-    }
-    Ok(())
+    files::make_log_dirs(&filler.stack.layout, filler.service)?;
+    Ok(files::make_dir(&filler.dir("config").unwrap_or_default())?)
 }
 
 fn step(step: &StopStep, filler: &Filler<'_>) -> Result<Step, FillError> {

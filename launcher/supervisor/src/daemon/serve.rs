@@ -6,7 +6,6 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::Sender,
     },
     thread,
     time::{Duration, Instant},
@@ -14,25 +13,27 @@ use std::{
 
 use kojibox_packs::manifest::{Check, Probe};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
-    DaemonError, ENDPOINT, Input, Inputs, Settings,
-    act::beside,
+    DaemonError, Input, Inputs, Settings,
+    act::{beside, unless_panicked},
     attach::{self, Trace},
     clients,
     context::Context,
     lock,
+    mailbox::Outbox,
     prepare::Ready,
-    sockets,
+    shims::is_of_this_run,
 };
 use crate::{
-    api::{Reply, Status},
+    api::Status,
     clock::Steady,
     data, environment,
-    files::{self, failed},
+    files::{self, FileError, failed},
     instance::{Identity, Instance, Phase},
     machine::{Event, Found, Machine, State, Which, step},
+    place::{self, Door, Place},
     platform,
     ports::Ports,
     secrets::Secrets,
@@ -57,9 +58,11 @@ pub(super) struct Daemon {
     pub(super) ready: BTreeMap<String, Ready>,
     pub(super) aborts: BTreeMap<String, Arc<AtomicBool>>,
     pub(super) told: BTreeMap<String, Instance>,
+    /// Checks that are being made.
+    pub(super) probes: BTreeMap<String, Vec<AbortHandle>>,
     /// Shims whose service is gone, and who are about to go.
     pub(super) parting: Vec<Identity>,
-    pub(super) watchers: Vec<Sender<Reply>>,
+    pub(super) watchers: Vec<Outbox>,
     pub(super) clients: Arc<AtomicUsize>,
     pub(super) last: Status,
     pub(super) notes: Notes,
@@ -67,6 +70,8 @@ pub(super) struct Daemon {
     pub(super) closing: bool,
     /// Someone takes over.
     pub(super) leaving: bool,
+    /// Where clients come in, once it serves.
+    door: Option<Arc<Door>>,
     _lock: File,
 }
 
@@ -75,7 +80,13 @@ impl Daemon {
         let stack = Stack::load(&settings.root)?;
         let run = stack.layout.run();
         let lock = lock(&run)?.ok_or(DaemonError::Busy)?;
-        let sockets = sockets(&settings.root, &stack.install)?;
+        let sockets = place::choose(
+            &settings.root,
+            &stack.install,
+            stack.services.keys().map(String::as_str),
+        )?;
+        // Whoever finds the lock taken learns here whose it is.
+        Place::write(&settings.root, &sockets)?;
         let secrets = Secrets::load(&stack.layout.secrets(), &stack.secrets)?;
         let context = Arc::new(Context {
             ports: Mutex::new(Ports::load(&stack)?),
@@ -83,7 +94,7 @@ impl Daemon {
             exe: settings.exe.clone(),
             stack,
             secrets,
-            sockets,
+            sockets: Mutex::new(sockets),
             clock: settings.clock,
             disk: data::Real::new(settings.crash_at.clone()),
         });
@@ -96,6 +107,7 @@ impl Daemon {
             ready: BTreeMap::new(),
             aborts: BTreeMap::new(),
             told: BTreeMap::new(),
+            probes: BTreeMap::new(),
             parting: Vec::new(),
             watchers: Vec::new(),
             clients: Arc::new(AtomicUsize::new(0)),
@@ -103,15 +115,22 @@ impl Daemon {
             notes: Notes::default(),
             closing: false,
             leaving: false,
+            door: None,
             _lock: lock,
             context,
             settings,
             clock,
         };
         daemon.reattach();
-        let endpoint = platform::endpoint(&daemon.context.sockets, ENDPOINT);
-        clients::listen(&endpoint, daemon.inputs.clone(), Arc::clone(&daemon.clients))
+        let endpoint = place::daemon_endpoint(&daemon.context.sockets());
+        let door = Door::open(&endpoint).map(Arc::new);
+        let door = door.map_err(failed("listen at", &endpoint))?;
+        clients::listen(Arc::clone(&door), daemon.inputs.clone(), Arc::clone(&daemon.clients))
             .map_err(failed("listen at", &endpoint))?;
+        daemon.door = Some(Arc::clone(&door));
+        let context = Arc::clone(&daemon.context);
+        // Without it, a daemon whose socket was taken away is ended by the next command.
+        drop(platform::on_wake(move || drop(keep_reachable(&context, &door))));
         Ok(daemon)
     }
 
@@ -158,7 +177,13 @@ impl Daemon {
         });
         for instance in found {
             let (context, inputs) = (Arc::clone(&self.context), self.inputs.clone());
-            beside(move || attach::attach(&context, &instance, &inputs));
+            beside(move || {
+                if unless_panicked(|| attach::attach(&context, &instance, &inputs)).is_none() {
+                    let found = Found::Unverified("the launcher has a defect".to_owned());
+                    let (name, generation) = (instance.service.clone(), instance.generation);
+                    inputs.send(Input::Machine(Event::Found(name, generation, found)));
+                }
+            });
         }
     }
 
@@ -279,6 +304,7 @@ impl Daemon {
 
     /// The exit has been taken; nothing has to be kept for a later daemon.
     fn forget(&mut self, name: &str, generation: u64) {
+        self.give_up_probes(name);
         let traces = self.context.traces(name);
         if traces.exit().ok().flatten().is_some_and(|r| r.generation == generation) {
             drop(traces.remove_exit());
@@ -293,7 +319,12 @@ impl Daemon {
 
     /// Decides, acts, and tells everyone what changed.
     pub(super) fn feed(&mut self, event: Event) {
-        let (machine, actions) = step(std::mem::take(&mut self.machine), event, self.clock.now());
+        let now = self.clock.now();
+        let decide = || step(self.machine.clone(), event, now);
+        // A defect in one decision must not end the watch over all services: that event is dropped.
+        let Some((machine, actions)) = unless_panicked(decide) else {
+            return;
+        };
         self.machine = machine;
         for action in actions {
             self.act(action);
@@ -309,10 +340,24 @@ impl Daemon {
         while (self.clients.load(Ordering::SeqCst) > 0 || parting()) && Instant::now() < end {
             thread::sleep(Duration::from_millis(2));
         }
-        let endpoint = platform::endpoint(&self.context.sockets, ENDPOINT);
-        drop(std::fs::remove_file(endpoint));
+        self.door.iter().for_each(|door| door.remove());
         if !self.leaving {
-            drop(std::fs::remove_dir(&self.context.sockets));
+            drop(std::fs::remove_dir(self.context.sockets()));
+            drop(Place::remove(self.context.stack.layout.root()));
         }
     }
+}
+
+/// Makes sure that clients find the daemon and the daemon its shims, wherever sockets can be now.
+fn keep_reachable(context: &Context, door: &Door) -> Result<(), FileError> {
+    let endpoint = place::daemon_endpoint(&context.find_sockets()?);
+    door.keep_at(&endpoint).map_err(failed("listen at", &endpoint))?;
+    for name in context.stack.services.keys() {
+        if let Some(instance) = context.traces(name).instance()?
+            && is_of_this_run(&instance.boot)
+        {
+            place::wake(&instance.shim);
+        }
+    }
+    Ok(())
 }

@@ -7,9 +7,9 @@ use std::{
 
 use super::{Input, Inputs, context::Context, shims::is_of_this_run};
 use crate::{
-    instance::{Identity, Instance},
+    instance::{Identity, Instance, MARKER},
     machine::Event,
-    platform,
+    platform, probe,
     shim::{Act, Step},
     stack::Definition,
 };
@@ -59,6 +59,26 @@ impl Left {
         Self {
             session: instance.process.clone(),
             marker: instance.marker(),
+        }
+    }
+
+    /// What bears this mark.
+    pub(super) fn marked(nonce: &str) -> Self {
+        Self {
+            session: None,
+            marker: format!("{MARKER}={nonce}"),
+        }
+    }
+
+    /// What the checks of an earlier daemon have started.
+    pub(super) fn of_checks(instance: &Instance) -> Self {
+        Self::marked(&probe::mark(&instance.nonce))
+    }
+
+    /// Ends all of it at once.
+    pub(super) fn kill(&self) {
+        for (pid, token) in self.find() {
+            drop(platform::signal(pid, &token, "KILL"));
         }
     }
 

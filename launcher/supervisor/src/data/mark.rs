@@ -77,7 +77,11 @@ impl Marker {
     /// Says that a program is about to work on the data; gives what was said before. Durable when it returns.
     pub(crate) fn begin(&self) -> Result<Option<Mark>, FileError> {
         let before = Mark::read(&self.base)?;
-        self.write(Left::InUse, None)?;
+        if let Err(error) = self.write(Left::InUse, None) {
+            // It may be there nevertheless, and not durable.
+            drop(self.take_back(before.as_ref()));
+            return Err(error);
+        }
         Ok(before)
     }
 

@@ -38,6 +38,8 @@ use crate::files::{self, FileError};
 
 /// Ends the name of a directory that is being made.
 const UNFINISHED: &str = ".init";
+/// Stands in the name of one that a way back has left behind.
+const ASIDE: &str = ".aside-";
 
 /// The data of a service cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +99,7 @@ pub(crate) struct Data {
 impl Data {
     /// Looks at what is there and decides; changes nothing.
     pub(crate) fn plan(base: &Path, want: &str, generation: u64, migrations: &[Migration]) -> Result<Self, DataError> {
-        let reserved =
-            ["active.json", "use.json"].contains(&want) || want.contains(UNFINISHED) || want.contains(".aside-");
+        let reserved = ["active.json", "use.json"].contains(&want) || want.contains(UNFINISHED) || want.contains(ASIDE);
         if reserved || !is_plain(want) {
             return Err(DataError::Name(want.to_owned()));
         }
@@ -116,7 +117,7 @@ impl Data {
     fn decide(&self, migrations: &[Migration]) -> Result<Work, DataError> {
         let there = self.dir().is_dir();
         let Some(active) = &self.active else {
-            return Ok(if there { Work::Use } else { Work::Make });
+            return if there { Ok(Work::Use) } else { self.expect_empty() };
         };
         if active.uses(&self.want) {
             // An empty directory instead of one that is missing would look like lost data, and hide it.
@@ -145,6 +146,19 @@ impl Data {
             generation: active.generation,
             migration: migration.clone(),
         })
+    }
+
+    /// Data is made where there is none. Which of the directories that are there was used, nobody knows without `active.json`.
+    fn expect_empty(&self) -> Result<Work, DataError> {
+        for name in files::names(&self.base)?.iter().filter(|n| is_plain(n)) {
+            if !name.ends_with(UNFINISHED) && self.base.join(name).is_dir() {
+                return Err(DataError::NoWay {
+                    have: name.split(ASIDE).next().unwrap_or_default().to_owned(),
+                    want: self.want.clone(),
+                });
+            }
+        }
+        Ok(Work::Make)
     }
 
     /// Data can be moved only if it is there and the program that wrote it has ended as it should.
@@ -200,10 +214,10 @@ impl Data {
     }
 
     fn make_base(&self, disk: &dyn Disk) -> Result<(), DataError> {
-        if self.base.is_dir() {
-            return Ok(());
+        if !self.base.is_dir() {
+            disk.make_dir(&self.base)?;
         }
-        disk.make_dir(&self.base)?;
+        // One that is there may have been made by a process that was killed before it could do this.
         for above in self.base.ancestors().skip(1).take(2) {
             disk.sync_dir(above)?;
         }

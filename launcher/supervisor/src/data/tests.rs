@@ -275,6 +275,33 @@ fn missing_data_is_not_replaced_by_empty_data() {
 }
 
 #[test]
+fn data_of_which_nothing_is_written_down_is_not_replaced_by_empty_data() {
+    for left in ["1", "1.aside-1"] {
+        let place = Place::new();
+        fs::create_dir_all(place.base.join(left)).unwrap();
+        fs::create_dir(place.base.join("2.init")).unwrap();
+        let refused = place.plan("2", 2, &ways(false)).unwrap_err();
+        assert!(
+            matches!(&refused, DataError::NoWay { have, .. } if have == "1"),
+            "{left}: {refused}"
+        );
+    }
+    let place = Place::new();
+    fs::create_dir_all(place.base.join("2.init")).unwrap();
+    fs::create_dir(place.base.join(".snapshot")).unwrap();
+    assert_eq!(place.ok("2", 2), Work::Make, "what was never finished is no data");
+}
+
+#[test]
+fn a_directory_that_is_there_is_made_durable_too() {
+    let place = Place::new();
+    fs::create_dir_all(&place.base).unwrap();
+    let disk = Stopping::never();
+    place.plan("1", 1, &[]).unwrap().begin(NOW, &disk).unwrap();
+    assert_eq!(disk.done.borrow()[0], "sync-names data");
+}
+
+#[test]
 fn data_that_was_not_left_cleanly_is_not_moved_but_can_be_gone_back_from() {
     let place = Place::new();
     place.ok("1", 1);

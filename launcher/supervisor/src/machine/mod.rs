@@ -101,6 +101,8 @@ pub enum Found {
         restarts: u32,
         /// Its shim is stopping it.
         stopping: bool,
+        /// It is not what is declared now.
+        outdated: bool,
     },
     /// It ended while no daemon was there.
     Ended(Exit),

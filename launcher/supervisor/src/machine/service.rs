@@ -101,6 +101,8 @@ pub enum ReasonCode {
     Unverified,
     /// Its shim was killed.
     ShimLost,
+    /// It was started by an earlier generation of the install.
+    Outdated,
 }
 
 /// Why a service is where it is, and what to do about it.

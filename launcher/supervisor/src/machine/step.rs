@@ -27,7 +27,7 @@ impl Machine {
             Event::Shutdown => self.down(self.services.keys().cloned().collect(), now, out),
             Event::Force => self.force(out),
             Event::Reattach(name, generation) => self.with(&name, |s| s.reattach(generation, now)),
-            Event::Found(name, generation, found) => self.of(&name, generation, |s| s.found(found, now)),
+            Event::Found(name, generation, found) => self.found(&name, generation, found, now, out),
             Event::Prepared(name, generation) => self.prepared(&name, generation, now, out),
             Event::PrepareFailed(name, generation, failure) | Event::SpawnFailed(name, generation, failure) => {
                 self.of(&name, generation, |s| s.start_failed(failure, now));
@@ -109,6 +109,20 @@ impl Machine {
             if service.alive && (service.state == State::Stopping || service.state == State::Failed) {
                 out.push(Action::Kill(name.clone(), service.generation));
             }
+        }
+    }
+
+    fn found(&mut self, name: &str, generation: u64, found: Found, now: Millis, out: &mut Vec<Action>) {
+        let outdated = matches!(found, Found::Alive { outdated: true, .. });
+        self.of(name, generation, |s| s.found(found, now));
+        let of_now = |s: &Service| s.generation == generation && s.state.has_process();
+        if outdated && self.services.get(name).is_some_and(of_now) {
+            let reason = Reason::new(
+                ReasonCode::Outdated,
+                "runs what an earlier generation declared; it is started anew",
+                "wait",
+            );
+            self.begin_stop(name, Cause::Restart, Some(reason), now, out);
         }
     }
 
@@ -210,6 +224,7 @@ impl Service {
                 since,
                 restarts,
                 stopping,
+                outdated: _,
             } => {
                 (self.pid, self.restarts) = (pid, restarts);
                 if stopping {

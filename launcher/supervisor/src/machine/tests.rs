@@ -371,6 +371,7 @@ fn reattaching_keeps_generation_and_state_and_fails_closed() {
         since: 0,
         restarts: 1,
         stopping: false,
+        outdated: false,
     };
     b.feed(Event::Found("db".to_owned(), 4, alive));
     b.feed(Event::Found("web".to_owned(), 2, Found::Ended(exit(3))));
@@ -387,6 +388,30 @@ fn reattaching_keeps_generation_and_state_and_fails_closed() {
         (State::Degraded, ReasonCode::Unverified)
     );
     assert_eq!(b.generation("job"), 9, "no second copy");
+}
+
+#[test]
+fn what_an_earlier_generation_started_is_started_anew() {
+    for wanted in [true, false] {
+        let mut b = Bench::new(&[("db", rules())]);
+        b.feed(Event::Reattach("db".to_owned(), 4));
+        if wanted {
+            b.up();
+        }
+        let alive = Found::Alive {
+            pid: Some(7),
+            ready: true,
+            since: 0,
+            restarts: 0,
+            stopping: false,
+            outdated: true,
+        };
+        b.feed(Event::Found("db".to_owned(), 4, alive));
+        assert_eq!(b.state("db"), State::Stopping);
+        b.end("db", 0);
+        let after = if wanted { State::Preparing } else { State::Stopped };
+        assert_eq!(b.state("db"), after);
+    }
 }
 
 #[test]

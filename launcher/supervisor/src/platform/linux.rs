@@ -221,7 +221,25 @@ fn processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
-/// Living processes that belong to a service whose keeper is gone: of its session, or marked in their environment.
+/// Makes the command's process a session of its own, which ends at once should this thread end first.
+#[expect(unsafe_code, reason = "`pre_exec` is the only way to act between fork and exec")]
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let parent = rx::getpid();
+    let prepare = move || {
+        rx::setsid()?;
+        rx::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before the line above.
+        if rx::getppid() != Some(parent) {
+            return Err(io::Error::from(rustix::io::Errno::SRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: setsid, prctl and getppid are async-signal-safe, and the closure allocates nothing.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Living processes that belong to a service whose keeper is gone: of its session, or marked in their environment. What a
+/// check started bears the same mark with more behind it.
 pub(crate) fn leftovers(session: Option<(u32, &str)>, marker: &str) -> Vec<(u32, String)> {
     let own = std::process::id();
     // The session's number means something only as long as its leader is who it was, or nobody took its place.
@@ -232,7 +250,7 @@ pub(crate) fn leftovers(session: Option<(u32, &str)>, marker: &str) -> Vec<(u32,
         });
         let inherited = || {
             let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            env.split(|b| *b == 0).any(|v| v == marker.as_bytes())
+            env.split(|b| *b == 0).any(|v| v.starts_with(marker.as_bytes()))
         };
         of_session || inherited()
     };

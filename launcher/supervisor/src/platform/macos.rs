@@ -250,6 +250,11 @@ pub(crate) fn tree(top: u32) -> Vec<u32> {
     all
 }
 
+/// Makes the command's process a session of its own. Nothing is sent to it should its parent end first.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    super::detach(command);
+}
+
 /// Living processes of the session of a service whose keeper is gone.
 pub(crate) fn leftovers(session: Option<(u32, &str)>, _marker: &str) -> Vec<(u32, String)> {
     let Some((leader, token)) = session else {

@@ -17,32 +17,33 @@ mod windows;
 mod windows_group;
 
 #[cfg(target_os = "linux")]
-use linux::sync_volume;
-#[cfg(target_os = "linux")]
 pub(crate) use linux::{Keeper, Notices, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
-#[cfg(target_os = "macos")]
-use macos::sync_volume;
+#[cfg(target_os = "linux")]
+use linux::{die_with_parent, sync_volume};
 #[cfg(target_os = "macos")]
 pub(crate) use macos::{Keeper, Notices, boot_id, clone_file, leftovers, listener, signal, start_token, tree};
+#[cfg(target_os = "macos")]
+use macos::{die_with_parent, sync_volume};
 #[cfg(unix)]
 pub(crate) use unix::{
-    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, connect, copy_link, detach, endpoint,
-    free_space, inherit, is_gentle, is_private, make_private_dir, new_private_file, on_terminate, program_name, reader,
-    root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree, system_path,
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Leash, Listener, NO_FAMILY, NOT_RUNNABLE, Stream, append_private, connect,
+    copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir,
+    new_private_file, on_terminate, on_wake, program_name, reader, root_key, set_patience, socket_dir, socket_dirs,
+    stop_steps, sync_dir, sync_tree, system_path,
 };
 #[cfg(unix)]
 pub use unix::{close_inherited, replace_process};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Notices, Stream, clone_file, connect,
-    copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, make_private_dir, new_private_file,
-    on_terminate, program_name, reader, root_key, runtime_dir, set_patience, stop_steps, sync_dir, sync_tree,
-    system_path,
+    ALLOWED_ENV, DEFAULT_SIGNAL, EXE, Listener, NO_FAMILY, NOT_RUNNABLE, Notices, Stream, append_private, clone_file,
+    connect, copy_link, detach, endpoint, free_space, inherit, is_gentle, is_private, is_private_dir, make_private_dir,
+    new_private_file, on_terminate, on_wake, program_name, reader, root_key, set_patience, socket_dir, socket_dirs,
+    stop_steps, sync_dir, sync_tree, system_path,
 };
 #[cfg(windows)]
 pub use windows::{close_inherited, replace_process};
 #[cfg(windows)]
-pub(crate) use windows_group::{Keeper, boot_id, leftovers, listener, signal, start_token, tree};
+pub(crate) use windows_group::{Keeper, Leash, boot_id, leftovers, listener, signal, start_token, tree};
 
 /// Who listens on a port.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is asked so far"))]

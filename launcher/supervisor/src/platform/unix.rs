@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io,
-    os::fd::RawFd,
+    io::{self, Write as _},
+    os::fd::{AsFd as _, RawFd},
     os::unix::{
         fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
         net::{UnixListener, UnixStream},
@@ -60,31 +60,65 @@ pub(crate) fn stop_steps(stop: &Stop) -> Vec<StopStep> {
     stop.unix.clone()
 }
 
+/// The longest path that a socket can have, in bytes: `sun_path` without its zero, on the system that has less.
+const LONGEST: usize = 103;
+
 /// Waits for connections at one endpoint.
 #[derive(Debug)]
-pub(crate) struct Listener(UnixListener);
+pub(crate) struct Listener {
+    socket: UnixListener,
+    /// Something to read here means that it is closed.
+    closed: io::PipeReader,
+    close: io::PipeWriter,
+}
 
 impl Listener {
     /// Binds; a socket file that nobody answers at any more is replaced.
     pub(crate) fn bind(endpoint: &Path) -> io::Result<Self> {
-        match UnixListener::bind(endpoint) {
+        let socket = match UnixListener::bind(endpoint) {
             Err(e) if e.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(endpoint).is_err() => {
                 fs::remove_file(endpoint)?;
-                UnixListener::bind(endpoint).map(Self)
+                UnixListener::bind(endpoint)?
             }
-            other => other.map(Self),
-        }
+            other => other?,
+        };
+        // Who connects and is gone again before it is accepted must not hold us up.
+        socket.set_nonblocking(true)?;
+        let (closed, close) = io::pipe()?;
+        Ok(Self { socket, closed, close })
     }
 
     /// Waits for the next connection of the same user; others are dropped.
     pub(crate) fn accept(&self) -> io::Result<Stream> {
         loop {
-            let (stream, _) = self.0.accept()?;
+            self.wait()?;
+            let stream = match self.socket.accept() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+                other => other?.0,
+            };
+            stream.set_nonblocking(false)?;
             let own = rustix::process::getuid().as_raw();
             if super_peer(&stream).is_ok_and(|uid| uid == own || uid == 0) {
                 return Ok(stream);
             }
         }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut both =
+            [&self.socket.as_fd(), &self.closed.as_fd()].map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+        match poll(&mut both, None) {
+            Ok(_) if both[1].revents().is_empty() => Ok(()),
+            Ok(_) => Err(io::Error::other("the endpoint was closed")),
+            Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Accepts nothing any more; who waits is told.
+    pub(crate) fn close(&self) {
+        drop((&self.close).write_all(&[0]));
     }
 
     /// Takes the socket file away.
@@ -120,19 +154,36 @@ pub(crate) fn endpoint(dir: &Path, name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// Makes or finds the private directory for sockets of the root with this key: below the user's own runtime directory
-/// if there is one, else below `/tmp`. It must belong to us and be closed to others.
-pub(crate) fn runtime_dir(key: &str) -> io::Result<PathBuf> {
+/// Where the sockets of a root may be: in the root, `own`; else below `/tmp`; else below the user's runtime directory, which
+/// goes away with the last session of the user.
+pub(crate) fn socket_dirs(own: &Path, key: &str) -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
-    let own = PathBuf::from(format!("/run/user/{uid}"));
-    let usable = fs::symlink_metadata(&own).is_ok_and(|m| m.is_dir() && m.uid() == uid && closed(m.mode()));
-    let dir = if usable {
-        own.join(format!("kojibox-{key}"))
-    } else {
-        PathBuf::from(format!("/tmp/kojibox-{uid}-{key}"))
-    };
-    make_private_dir(&dir)?;
-    Ok(dir)
+    vec![
+        own.to_owned(),
+        PathBuf::from(format!("/tmp/kojibox-{uid}-{key}")),
+        PathBuf::from(format!("/run/user/{uid}/kojibox-{key}")),
+    ]
+}
+
+/// Makes or finds `dir`, which must belong to us and be closed to others, and tries whether sockets can be there whose names
+/// have up to `longest` bytes.
+pub(crate) fn socket_dir(dir: &Path, longest: usize) -> io::Result<()> {
+    if dir.as_os_str().len() + 1 + longest > LONGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidFilename,
+            "its path is too long for sockets",
+        ));
+    }
+    make_private_dir(dir)?;
+    let tried = dir.join(format!(".{}", std::process::id() % 10_000));
+    drop(UnixListener::bind(&tried)?);
+    fs::remove_file(&tried)
+}
+
+/// True if nobody else may enter the directory.
+pub(crate) fn is_private_dir(dir: &Path) -> io::Result<bool> {
+    let meta = fs::symlink_metadata(dir)?;
+    Ok(meta.is_dir() && meta.uid() == rustix::process::getuid().as_raw() && closed(meta.mode()))
 }
 
 /// Makes a directory that only we may enter, or checks that it is one.
@@ -162,6 +213,15 @@ fn closed(mode: u32) -> bool {
 /// Makes a file that only we may read; it must not exist yet.
 pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Opens a file to be written at its end, for its owner only where the file system can keep that.
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    if file.metadata().is_ok_and(|m| !closed(m.mode())) {
+        drop(file.set_permissions(Permissions::from_mode(0o600)));
+    }
+    Ok(file)
 }
 
 /// True if nobody else may read the file. False also where the file system keeps no modes.
@@ -213,6 +273,32 @@ pub(crate) fn root_key(root: &Path) -> io::Result<String> {
     Ok(Digest::of(format!("{}/{}", meta.dev(), meta.ino()).as_bytes()).short()[..8].to_owned())
 }
 
+/// Ends a short command with everything of its group when it is dropped, whether it has ended by itself or not.
+#[derive(Debug)]
+pub(crate) struct Leash(Option<rustix::process::Pid>);
+
+impl Leash {
+    /// Makes the command the head of a group that can be held.
+    pub(crate) fn prepare(command: &mut Command) {
+        super::die_with_parent(command);
+    }
+
+    /// Holds what was started so.
+    #[expect(clippy::unnecessary_wraps, reason = "the twin on Windows can fail")]
+    pub(crate) fn hold(pid: u32) -> io::Result<Self> {
+        Ok(Self(i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)))
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        // As long as anyone is in the group, its number is nobody else's.
+        if let Some(group) = self.0 {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// Makes the command's process a session of its own, so that no terminal reaches it.
 #[expect(
     unsafe_code,
@@ -255,6 +341,26 @@ pub(crate) fn on_terminate(act: impl Fn() + Send + 'static) -> io::Result<()> {
     };
     thread::Builder::new()
         .name("signals".to_owned())
+        .spawn(move || runtime.block_on(wait))?;
+    Ok(())
+}
+
+/// Calls `act` whenever somebody wakes this process, see `place::wake`. The signal has no effect on a process that does not
+/// listen for it, unless that was suspended.
+pub(crate) fn on_wake(act: impl Fn() + Send + 'static) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut wakes = {
+        let _guard = runtime.enter();
+        signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?
+    };
+    let wait = async move {
+        while wakes.recv().await.is_some() {
+            act();
+        }
+    };
+    thread::Builder::new()
+        .name("wakes".to_owned())
         .spawn(move || runtime.block_on(wait))?;
     Ok(())
 }

@@ -185,6 +185,10 @@ impl Listener {
         Ok(File::from(connected))
     }
 
+    /// Never happens: a pipe does not lose its name while it lives.
+    #[expect(clippy::unused_self, reason = "the twin on Unix wakes who waits")]
+    pub(crate) fn close(&self) {}
+
     /// A pipe is gone with its last handle.
     #[expect(clippy::unused_self, reason = "the twin on Unix has a file to remove")]
     pub(crate) fn remove(&self, _endpoint: &Path) {}
@@ -254,9 +258,20 @@ pub(crate) fn endpoint(dir: &Path, name: &str) -> PathBuf {
 }
 
 /// What the pipes of the root with this key begin with.
+pub(crate) fn socket_dirs(_own: &Path, key: &str) -> Vec<PathBuf> {
+    vec![PathBuf::from(format!(r"\\.\pipe\kojibox-{key}"))]
+}
+
+/// Pipes need no directory.
 #[expect(clippy::unnecessary_wraps, reason = "the twin on Unix can fail")]
-pub(crate) fn runtime_dir(key: &str) -> io::Result<PathBuf> {
-    Ok(PathBuf::from(format!(r"\\.\pipe\kojibox-{key}")))
+pub(crate) fn socket_dir(_dir: &Path, _longest: usize) -> io::Result<()> {
+    Ok(())
+}
+
+/// Who may use a pipe is said when it is made.
+#[expect(clippy::unnecessary_wraps, reason = "the twin on Unix can fail")]
+pub(crate) fn is_private_dir(_dir: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Makes a directory that only we may enter.
@@ -280,6 +295,11 @@ pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
 /// Makes a file; who may read it follows from its directory. It must not exist yet.
 pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Opens a file to be written at its end; who may read it follows from its directory.
+pub(crate) fn append_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// True if it is a file; who may read it follows from its directory.
@@ -422,6 +442,12 @@ pub(crate) fn on_terminate(act: impl Fn() + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || runtime.block_on(wait))?;
+    Ok(())
+}
+
+/// Nobody is woken here: a pipe does not lose its name while it lives.
+#[expect(clippy::unnecessary_wraps, reason = "the twin on Unix can fail")]
+pub(crate) fn on_wake(_act: impl Fn() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 

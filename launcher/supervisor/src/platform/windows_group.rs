@@ -26,8 +26,8 @@ use windows_sys::Win32::{
         },
         Threading::{
             CREATE_NEW_PROCESS_GROUP, GetCurrentProcess, GetProcessTimes, OpenProcess,
-            PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess,
-            WaitForSingleObject,
+            PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SET_QUOTA, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE,
+            TerminateProcess, WaitForSingleObject,
         },
     },
 };
@@ -71,27 +71,10 @@ impl Keeper {
     /// Puts this process into a job of its own.
     #[expect(unsafe_code, reason = "jobs have no safe wrapper")]
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: both arguments may be null: default security, no name.
-        let job = unsafe { CreateJobObjectW(std::ptr::null(), std::ptr::null()) };
-        if job.is_null() {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the handle was just made and belongs to nobody else.
-        let job = unsafe { OwnedHandle::from_raw_handle(job) };
-        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
-        limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
-        let size = u32::try_from(size_of::<JOBOBJECT_EXTENDED_LIMIT_INFORMATION>()).unwrap_or(0);
-        // SAFETY: the job is open, the structure is of the kind that is named and has `size` bytes.
-        let done = unsafe {
-            SetInformationJobObject(
-                job.as_raw_handle(),
-                JobObjectExtendedLimitInformation,
-                (&raw const limits).cast(),
-                size,
-            ) != 0
-                && AssignProcessToJobObject(job.as_raw_handle(), GetCurrentProcess()) != 0
-        };
-        if !done {
+        let job = new_job()?;
+        // SAFETY: both handles are open.
+        let done = unsafe { AssignProcessToJobObject(job.as_raw_handle(), GetCurrentProcess()) };
+        if done == 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(Self {
@@ -254,6 +237,61 @@ impl Keeper {
         let pids = all.filter_map(|pid| u32::try_from(pid).ok());
         pids.filter(|pid| *pid != std::process::id() && start_token(*pid).is_some())
             .collect()
+    }
+}
+
+/// Makes a job that ends everything in it when its last handle is closed.
+#[expect(unsafe_code, reason = "jobs have no safe wrapper")]
+fn new_job() -> io::Result<OwnedHandle> {
+    // SAFETY: both arguments may be null: default security, no name.
+    let job = unsafe { CreateJobObjectW(std::ptr::null(), std::ptr::null()) };
+    if job.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the handle was just made and belongs to nobody else.
+    let job = unsafe { OwnedHandle::from_raw_handle(job) };
+    let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    let size = u32::try_from(size_of::<JOBOBJECT_EXTENDED_LIMIT_INFORMATION>()).unwrap_or(0);
+    // SAFETY: the job is open, the structure is of the kind that is named and has `size` bytes.
+    let done = unsafe {
+        SetInformationJobObject(
+            job.as_raw_handle(),
+            JobObjectExtendedLimitInformation,
+            (&raw const limits).cast(),
+            size,
+        )
+    };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(job)
+}
+
+/// Ends a short command with everything it has started when it is dropped, or when this process ends.
+///
+/// *Limitations*: what it started before it was held is not in the job.
+#[derive(Debug)]
+pub(crate) struct Leash {
+    _job: OwnedHandle,
+}
+
+impl Leash {
+    /// Nothing has to be prepared here.
+    pub(crate) fn prepare(_command: &mut Command) {}
+
+    /// Holds what was started so.
+    #[expect(unsafe_code, reason = "jobs have no safe wrapper")]
+    pub(crate) fn hold(pid: u32) -> io::Result<Self> {
+        let job = new_job()?;
+        if let Some(process) = open(pid, PROCESS_SET_QUOTA | PROCESS_TERMINATE) {
+            // SAFETY: both handles are open, with the rights that are asked for.
+            let done = unsafe { AssignProcessToJobObject(job.as_raw_handle(), process.as_raw_handle()) };
+            if done == 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self { _job: job })
     }
 }
 

@@ -21,7 +21,7 @@ pub use protocol::fuzzed;
 use crate::{
     fill::{FillError, Filler, Place},
     instance::MARKER,
-    platform::{self, Listening},
+    platform::{self, Leash, Listening},
 };
 
 /// One check, filled in.
@@ -159,6 +159,11 @@ fn is_own(port: u16, around: &Surroundings) -> Result<(), String> {
     ))
 }
 
+/// What marks everything that the checks of an instance start.
+pub(crate) fn mark(nonce: &str) -> String {
+    format!("{nonce}-check")
+}
+
 async fn exec(words: &[String], around: &Surroundings) -> Result<(), String> {
     let (program, arguments) = words.split_first().ok_or("the command of the check is empty")?;
     let mut command = Command::new(platform::program_name(program));
@@ -167,13 +172,16 @@ async fn exec(words: &[String], around: &Surroundings) -> Result<(), String> {
         .current_dir(&around.dir)
         .env_clear()
         .envs(&around.env);
-    command.env(MARKER, format!("{}-check", around.nonce));
+    command.env(MARKER, mark(&around.nonce));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    Leash::prepare(command.as_std_mut());
     let mut child = command.spawn().map_err(|e| format!("`{program}`: {e}"))?;
+    // Dropped when the check ends, is late, or is given up: nothing of it may stay.
+    let _leash = Leash::hold(child.id().unwrap_or_default()).map_err(|e| format!("`{program}`: {e}"))?;
     let mut said = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         // A check that talks without end is cut off by its time.

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{Shared, pump::STACK};
 use crate::{
     instance::{Instance, Memo, Phase},
-    platform::{Listener, Stream},
+    place::{self, Door, Place},
+    platform::Stream,
     wire::{self, Lines},
 };
 
@@ -50,7 +51,7 @@ pub(crate) enum Order {
 
 /// The endpoint and everyone at it.
 pub(super) struct Control {
-    listener: Listener,
+    pub(super) door: Door,
     order: AtomicU8,
     /// The newest state and its number.
     newest: Mutex<(u64, Option<Instance>)>,
@@ -61,7 +62,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn bind(endpoint: &Path) -> io::Result<Self> {
         Ok(Self {
-            listener: Listener::bind(endpoint)?,
+            door: Door::open(endpoint)?,
             order: AtomicU8::new(Order::None as u8),
             newest: Mutex::default(),
             changed: Condvar::new(),
@@ -91,8 +92,8 @@ impl Control {
     }
 
     /// Takes the endpoint away.
-    pub(super) fn close(&self, endpoint: &Path) {
-        self.listener.remove(endpoint);
+    pub(super) fn close(&self) {
+        self.door.remove();
     }
 
     /// Lets everyone who watches hear the end.
@@ -105,6 +106,23 @@ impl Control {
 }
 
 impl Shared {
+    /// Listens where the daemon looks, should its endpoint be gone.
+    pub(super) fn keep_reachable(&self) {
+        // Held until the end: a shim that is about to go has taken its endpoint away for good.
+        let state = self.lock();
+        if state.phase == Phase::Gone {
+            return;
+        }
+        let (root, service) = (self.spec.traces.root(), self.spec.service.as_str());
+        let endpoint = match Place::read(&root) {
+            Some(place) => place::shim_endpoint(&place.dir(&root), service),
+            None => self.spec.endpoint.clone(),
+        };
+        // Who cannot listen is woken again by the next who asks.
+        drop(self.control.door.keep_at(&endpoint));
+        drop(state);
+    }
+
     /// Takes an order and wakes who has to follow it.
     pub(super) fn order(&self, order: Order) {
         self.control.order.fetch_max(order as u8, Ordering::SeqCst);
@@ -115,7 +133,7 @@ impl Shared {
 /// Answers connections as long as the shim lives.
 pub(super) fn serve(shared: &Arc<Shared>) {
     loop {
-        let Ok(stream) = shared.control.listener.accept() else {
+        let Ok(stream) = shared.control.door.accept() else {
             // Out of descriptors, for example; it will pass.
             thread::sleep(Duration::from_millis(100));
             continue;

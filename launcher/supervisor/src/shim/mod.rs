@@ -18,6 +18,7 @@ mod store;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    iter,
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
@@ -44,7 +45,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Clock,
-    data::{End, Mark, Marker},
+    data::{End, Mark},
     diagnosis,
     files::{self, FileError, failed},
     instance::{ExitRecord, Identity, Instance, MARKER, Memo, Phase},
@@ -139,7 +140,8 @@ fn reply(started: &Result<(Arc<Shared>, Arc<Pump>, File), ShimError>) -> Answer 
     Answer::Failed(Refusal { kind, text })
 }
 
-fn never_runs(error: &io::Error) -> bool {
+/// True if the system will never run the program that it refused so.
+pub fn never_runs(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| platform::NOT_RUNNABLE.contains(&code))
@@ -157,20 +159,49 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
     let control = Control::bind(&spec.endpoint).map_err(failed("listen at", &spec.endpoint))?;
     let state = first_state(spec, clock).map_err(problem)?;
     spec.traces.write_instance(&state)?;
+    let mut marked = None;
+    match begin(spec, clock, (keeper, control, state, check), &mut marked) {
+        Ok((shared, pump)) => Ok((shared, pump, lease)),
+        Err(error) => {
+            nothing_started(spec, marked.as_ref());
+            Err(error)
+        }
+    }
+}
+
+/// What a start needs beside what it is told.
+type Parts = (Keeper, Control, Instance, Option<Regex>);
+
+/// The data has been marked; what the mark said before.
+struct Marked(Option<Mark>);
+
+/// Opens the log, marks the data and starts the program.
+fn begin(
+    spec: &Spec,
+    clock: Clock,
+    (keeper, control, state, check): Parts,
+    marked: &mut Option<Marked>,
+) -> Result<(Arc<Shared>, Arc<Pump>), ShimError> {
+    let problem = |source| ShimError::Start {
+        program: spec.command.first().cloned().unwrap_or_default(),
+        source,
+    };
     let bind = |path: &PathBuf| Notices::bind(path).map_err(failed("listen at", path));
     let notices = spec.notify.as_ref().map(bind).transpose()?;
+    let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     // From here on the data counts as in use: a mark that cannot be written keeps the program from being started.
-    let left_before = spec.data.as_ref().map(Marker::begin).transpose()?.flatten();
+    if let Some(marker) = &spec.data {
+        *marked = Some(Marked(marker.begin()?));
+    }
     let shared = Arc::new(Shared {
         spec: spec.clone(),
         keeper,
         state: Mutex::new(state),
         control,
-        left_before,
+        left_before: marked.as_ref().and_then(|m| m.0.clone()),
         killed: AtomicBool::new(false),
         notices,
     });
-    let store = Store::open(&spec.logs, spec.limits).map_err(failed("open the log in", &spec.logs))?;
     let watcher = Arc::clone(&shared);
     let setup = Setup {
         clock,
@@ -181,23 +212,25 @@ fn start(spec: &Spec, clock: Clock) -> Result<(Arc<Shared>, Arc<Pump>, File), Sh
         on_match: Box::new(move || watcher.change(|s| s.log_matched = true)),
     };
     let pump = Pump::start(setup, store).map(Arc::new).map_err(problem)?;
-    match start_main(&shared, &pump) {
-        Ok(()) => {}
-        Err(source) => {
-            // Nothing was started: nothing is left to tell but the answer.
-            drop(spec.traces.remove_instance());
-            if let Some(marker) = &spec.data {
-                drop(marker.take_back(shared.left_before.as_ref()));
-            }
-            shared.control.close(&spec.endpoint);
-            pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
-            if let Some(pump) = Arc::into_inner(pump) {
-                pump.finish(Duration::from_secs(1));
-            }
-            return Err(problem(source));
+    if let Err(source) = start_main(&shared, &pump) {
+        pump.say(format!("could not start `{}`: {source}", spec.command.join(" ")));
+        if let Some(pump) = Arc::into_inner(pump) {
+            pump.finish(Duration::from_secs(1));
         }
+        return Err(problem(source));
     }
-    Ok((shared, pump, lease))
+    Ok((shared, pump))
+}
+
+/// Nothing was started: nothing is left to tell but the answer.
+fn nothing_started(spec: &Spec, marked: Option<&Marked>) {
+    drop(spec.traces.remove_instance());
+    if let (Some(marker), Some(Marked(before))) = (&spec.data, marked) {
+        drop(marker.take_back(before.as_ref()));
+    }
+    for path in iter::once(&spec.endpoint).chain(&spec.notify) {
+        drop(files::remove_file(path));
+    }
 }
 
 /// Locks the lease. The lock is inherited by everything that is started, so it is free only when nothing lives.
@@ -217,10 +250,10 @@ fn take_lease(spec: &Spec) -> Result<File, ShimError> {
 fn first_state(spec: &Spec, clock: Clock) -> io::Result<Instance> {
     let shim = Identity::of(std::process::id()).ok_or_else(|| io::Error::other("this process cannot be identified"))?;
     Ok(Instance {
-        protocol: wire::PROTOCOL,
         service: spec.service.clone(),
         generation: spec.generation,
         role: spec.role,
+        program: spec.program.clone(),
         nonce: spec.nonce.clone(),
         boot: platform::boot_id()?,
         shim,
@@ -297,6 +330,7 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
             .expect("the system gives a thread to a process that just started")
     };
     let (on_control, on_director, on_signal) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let on_wake = Arc::clone(shared);
     let director_pump = Arc::clone(pump);
     drop(spawn("control", Box::new(move || control::serve(&on_control))));
     if shared.notices.is_some() {
@@ -310,6 +344,7 @@ fn attend(shared: &Arc<Shared>, pump: &Arc<Pump>) {
     );
     // A system that shuts down asks everyone to end: for a shim this is the wish to stop its service.
     drop(platform::on_terminate(move || on_signal.order(Order::Stop)));
+    drop(platform::on_wake(move || on_wake.keep_reachable()));
     shared.keeper.keep();
     drop(directing.join());
 }
@@ -334,7 +369,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
     if let Some(pump) = Arc::into_inner(pump) {
         pump.finish(Duration::from_secs(2));
     }
-    let (exit, asked) = {
+    let exit = {
         let state = shared.lock();
         let mut exit = state.exit.clone().unwrap_or(Exit {
             status: Status::Unknown,
@@ -342,7 +377,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
             last_line: None,
         });
         (exit.port_clash, exit.last_line) = (told.port_clash, told.last_line);
-        (exit, shared.control.ordered() != Order::None)
+        exit
     };
     let spec = &shared.spec;
     mark_data(shared, &exit);
@@ -353,7 +388,6 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
         nonce: spec.nonce.clone(),
         boot: shared.lock().boot.clone(),
         exit: exit.clone(),
-        asked,
     };
     drop(spec.traces.write_exit(&record));
     let mut state = shared.lock();
@@ -363,7 +397,7 @@ fn leave(shared: &Arc<Shared>, pump: Arc<Pump>) {
         drop(files::remove_file(path));
     }
     // Who hears the end may look at once whether anything is left.
-    shared.control.close(&spec.endpoint);
+    shared.control.close();
     shared.control.publish(&state);
     drop(state);
     shared.control.finish(Duration::from_secs(2));

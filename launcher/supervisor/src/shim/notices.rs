@@ -25,7 +25,7 @@ pub(super) fn listen(shared: &Arc<Shared>, pump: &Arc<Pump>, notices: &Notices) 
         };
         let heard = len.and_then(|len| notice::parse(&buffer[..len])).unwrap_or_default();
         if let Some(status) = heard.status {
-            open = Some(String::from_utf8_lossy(&mask.apply(status.as_bytes())).into_owned());
+            open = Some(String::from_utf8_lossy(&mask.apply(b"", status.as_bytes())).into_owned());
         }
         let due = told.is_none_or(|at| at.elapsed() >= PAUSE);
         if let Some(status) = open.take_if(|_| due || heard.ready) {

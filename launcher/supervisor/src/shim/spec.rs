@@ -18,6 +18,9 @@ pub(crate) struct Spec {
     pub(crate) service: String,
     pub(crate) generation: u64,
     pub(crate) role: Role,
+    /// What is run, as [`Instance`] says it.
+    #[serde(default)]
+    pub(crate) program: Option<String>,
     pub(crate) nonce: String,
     pub(crate) restarts: u32,
     pub(crate) traces: Traces,

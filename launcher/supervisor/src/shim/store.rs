@@ -1,12 +1,14 @@
 //! Owns the log files of one service: JSON lines in `logs/<service>/current.jsonl`, rotated by size by their only writer.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::{files, platform};
 
 /// The file that is written to.
 pub(crate) const CURRENT: &str = "current.jsonl";
@@ -61,10 +63,10 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the log and goes on counting where it ended.
     pub(crate) fn open(dir: &Path, limits: Limits) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        files::make_log_dir(dir)?;
         let path = dir.join(CURRENT);
         let (seq, whole) = last_record(&path)?;
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut file = platform::append_private(&path)?;
         if !whole {
             // A kill in the middle of a line must not spoil the next one.
             file.write_all(b"\n")?;
@@ -95,16 +97,21 @@ impl Store {
         Ok(())
     }
 
-    /// Closes the file under the number of the last record in it, and removes what is over the limit.
+    /// Closes the file under the number of the last record in it, and removes what is over the limit. Whatever fails is tried
+    /// again with the next record.
     fn rotate(&mut self) -> io::Result<()> {
         let path = self.dir.join(CURRENT);
-        fs::rename(&path, self.dir.join(format!("{:020}.jsonl", self.seq)))?;
-        self.file = OpenOptions::new().create(true).append(true).open(&path)?;
+        match fs::rename(&path, self.dir.join(format!("{:020}.jsonl", self.seq))) {
+            // The last time only the new file could not be opened.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        self.file = platform::append_private(&path)?;
         self.size = 0;
-        let old = rotated(&self.dir)?;
+        let old = rotated(&self.dir).unwrap_or_default();
         let over = (old.len() + 1).saturating_sub(self.limits.files);
         for name in old.iter().take(over) {
-            fs::remove_file(self.dir.join(name))?;
+            drop(fs::remove_file(self.dir.join(name)));
         }
         Ok(())
     }
@@ -187,5 +194,38 @@ mod tests {
         let text = fs::read_to_string(&current).unwrap();
         let last: Record = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!((last.seq, last.msg.as_str()), (41, "after"));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_opened_anew_is_opened_with_a_later_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), Limits { bytes: 400, files: 9 }).unwrap();
+        store.write(record("some words")).unwrap();
+        let current = dir.path().join("current.jsonl");
+        // As a rename leaves it that is followed by a new file that cannot be opened.
+        fs::rename(&current, dir.path().join(format!("{:020}.jsonl", 1))).unwrap();
+        for _ in 0..9 {
+            store.write(record("after")).unwrap();
+        }
+        assert!(fs::read_to_string(&current).unwrap().contains("after"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn logs_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let top = tempfile::tempdir().unwrap();
+        fs::set_permissions(top.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = top.path().join("db");
+        let mut store = Store::open(&dir, Limits { bytes: 400, files: 3 }).unwrap();
+        for _ in 0..20 {
+            store.write(record("some words")).unwrap();
+        }
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(top.path()), 0o755, "what is above is not ours to change");
+        for entry in fs::read_dir(&dir).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
     }
 }
