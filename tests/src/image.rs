@@ -51,7 +51,7 @@ impl Image {
         made.set_len(len.next_multiple_of(1 << 20)).map_err(doing())?;
         drop(made);
         let (program, words): (_, &[&str]) = match kind {
-            FileSystem::Fat32 => ("mkfs.vfat", &["-F", "32", "-n", "KOJIBOX"]),
+            FileSystem::Fat32 => ("mkfs.vfat", &["-F", "32"]),
             FileSystem::ExFat => ("mkfs.exfat", &[]),
             FileSystem::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "root_owner=65534:65534"]),
         };

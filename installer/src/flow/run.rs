@@ -181,7 +181,7 @@ pub(crate) fn recover(session: &Session<'_>, locked: &mut LockedRoot) -> Result<
 pub(crate) fn told(recovered: &Recovered) -> String {
     let what = match recovered.how {
         RecoveredHow::Nothing => "there was nothing to recover",
-        RecoveredHow::Undone => "the interrupted transaction was undone; the version before it is active",
+        RecoveredHow::Undone => "the interrupted transaction was undone; all is as it was before it",
         RecoveredHow::Confirmed | RecoveredHow::Closed => "the interrupted transaction was complete and is closed",
         RecoveredHow::Unconfirmed => {
             "the interrupted transaction had changed the version; `kojibox up` starts it and decides whether it stays"

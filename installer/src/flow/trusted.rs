@@ -1,7 +1,5 @@
 //! Owns the trust decisions of a flow: whose packs, whether they are replays, what the root remembers from now on.
 
-use std::fs;
-
 use kojibox_console::{Report, declined};
 use kojibox_state::records::Floors;
 
@@ -10,7 +8,7 @@ use crate::{
     medium::Medium,
     plan::{Verdict, VerdictOutcome},
     report::NOTHING_WRITTEN,
-    trust::{self, Publisher, TrustError, floors},
+    trust::{self, Publisher, TrustError, floors, named_file},
     wizard::Guide,
     world,
 };
@@ -116,9 +114,12 @@ fn kept(session: &Session<'_>, pick: &Pick, known: &Floors) -> Option<Verdict> {
     })
 }
 
+/// A detached signature longer than this is something else.
+const APPROVAL_MAX: usize = 16 << 10;
+
 fn approvals(request: &Request) -> Result<Vec<Vec<u8>>, Report> {
     let read = |path: &std::path::PathBuf| {
-        fs::read(path).map_err(|source| TrustError::Approval {
+        named_file(path, APPROVAL_MAX).map_err(|source| TrustError::Approval {
             path: path.clone(),
             source,
         })

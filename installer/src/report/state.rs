@@ -7,7 +7,11 @@ use super::{NOTHING_WRITTEN, io_exit};
 
 pub(super) fn state_advice(error: &StateError) -> (Exit, &'static str) {
     match error {
-        StateError::Store(store) => (store_exit(store), "check the disk, its rights and its space"),
+        StateError::Store(store) if store.is_no_space() => (
+            Exit::NoSpace,
+            "free some space, then run the same command again to go on",
+        ),
+        StateError::Store(store) => (store_exit(store), "check the disk and its rights"),
         StateError::Create { source, .. } => (
             io_exit(source),
             "choose a place of your own with `--root`, or have its owner give you write permission",

@@ -5,12 +5,16 @@
 //!
 //! Source: signing/TRUST.md, "The first install".
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use kojibox_console::Report;
+use kojibox_packs::source::open_regular;
 use kojibox_signing::{
     UtcTime,
-    root::{TrustedRoot, fingerprint, root16},
+    root::{MAX_BYTES, TrustedRoot, fingerprint, root16},
 };
 
 use super::TrustError;
@@ -242,10 +246,24 @@ fn newest_of_each(publishers: Vec<Publisher>) -> Vec<Publisher> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    std::fs::read(path).map_err(|source| TrustError::Read {
+    named_file(path, MAX_BYTES).map_err(|source| TrustError::Read {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Reads a file that a person has named, of at most `max` bytes: no pipe to wait for, no device without an end.
+pub(crate) fn named_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open_regular(path)?;
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {max} bytes"),
+        ));
+    }
+    Ok(bytes)
 }
 
 impl Publisher {

@@ -10,7 +10,7 @@ mod error;
 pub(crate) mod floors;
 mod verdict;
 
-pub(crate) use anchor::{Chain, Origin, Outside, Publisher, agree, first, pinned};
+pub(crate) use anchor::{Chain, Origin, Outside, Publisher, agree, first, named_file, pinned};
 pub(crate) use error::TrustError;
 pub(crate) use floors::{FloorError, Release};
 pub(crate) use verdict::{Approval, ManifestRefusal, Offer, OfferError, approve, judge, unsigned};

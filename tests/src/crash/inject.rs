@@ -185,8 +185,9 @@ fn refuse(bench: &Bench, point: &Point, error: &str, lasts: bool) -> Outcome<Fig
     )?;
     let code = platform::code(ended.status);
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    // Done in spite of it, no space, file system error, not ready, recovery needed: nothing else is true.
-    let known = [op.code(), 0, 31, 32, 40, 41].contains(&code);
+    // Done in spite of it, an installed file that cannot be read, no space, file system error, not ready, recovery needed:
+    // nothing else is true.
+    let known = [op.code(), 0, 21, 31, 32, 40, 41].contains(&code);
     // Where every write is refused, so is that of the message.
     let silenced = lasts && call.name == "write";
     let named = code == 0 || silenced || said.contains("error: ");
