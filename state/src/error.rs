@@ -80,7 +80,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// Somebody else works on it.
-    #[error("could not lock install root `{}` within {} s", path.display(), waited.as_secs())]
+    #[error("could not lock install root `{}` within {} s{}", path.display(), waited.as_secs(), by(holder.as_ref()))]
     Busy {
         /// The root.
         path: PathBuf,
@@ -117,6 +117,15 @@ pub enum StateError {
     /// No randomness for an id.
     #[error("could not get random bytes from the system")]
     Random(#[source] getrandom::Error),
+}
+
+/// A holder that is known is the cause; the others say no name, because any number of them may read at once.
+fn by(holder: Option<&Holder>) -> &'static str {
+    if holder.is_some() {
+        ""
+    } else {
+        ": it is held by a command that only reads"
+    }
 }
 
 impl StateError {

@@ -43,7 +43,7 @@ pub struct Install {
 pub struct GenerationRecord {
     /// `kojibox.generation/1`.
     pub schema: String,
-    /// Number, counted up from 1, never reused.
+    /// Number, counted up from 1, never used twice between two uninstalls.
     pub id: u64,
     /// RFC 3339, UTC.
     pub created: String,

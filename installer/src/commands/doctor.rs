@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     install,
-    shared::{ChangeArgs, SourceArgs, after_reading},
+    shared::{ChangeArgs, SourceArgs, after_reading, open_shared},
 };
 use crate::{
     flow::{self, Manner, Session},
@@ -59,6 +59,13 @@ pub(crate) fn run(session: &Session<'_>, args: Args) -> Outcome {
         },
         Manner::Terse,
     )?;
+    // Nobody changes it while it is looked at.
+    let _lock = match open_shared(&root) {
+        Ok((_, lock)) => Some(lock),
+        Err(report) if report.exit() == Exit::Busy => return Err(report),
+        // A place where nothing is installed yet, or what is looked into below.
+        Err(_) => None,
+    };
     let findings = flow::diagnose(session, &request, &root)?;
     if session.ui.is_json() {
         session.ui.json(&Document {

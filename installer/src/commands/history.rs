@@ -31,6 +31,14 @@ struct Document<R> {
     receipts: Vec<R>,
 }
 
+/// `history --export FILE --json`.
+#[derive(Serialize)]
+struct Exported {
+    root: String,
+    file: String,
+    receipts: u64,
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("could not write `{}`", path.display())]
 struct ExportError {
@@ -61,9 +69,15 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             Report::new(exit, ExportError { path, source }).hint("name another file with `--export`")
         })?;
         let receipts = count(evidence.receipts, "receipt");
-        session
-            .ui
-            .done(&format!("{receipts} with all they name written to {}.", file.display()));
+        let done = format!("{receipts} with all they name written to {}.", file.display());
+        session.ui.done(&done);
+        if session.ui.is_json() {
+            session.ui.json(&Exported {
+                root: path.display().to_string(),
+                file: file.display().to_string(),
+                receipts: evidence.receipts,
+            });
+        }
         return after_reading(&root);
     }
     let history = root.history().map_err(StateReport)?;

@@ -29,6 +29,9 @@ const PASSING: &[&str] = &["run", "temp"];
 /// The launcher's directories that hold what a person or a service has made.
 const DATA: &[&str] = &["data", "config", "logs", "secrets", "backups"];
 
+/// How the name of the directory begins in which the preflight tries out a file system.
+const PROBE: &str = ".kojibox-probe-";
+
 /// How much is removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UninstallOptions {
@@ -129,6 +132,12 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
     }
     for name in DATA.iter().chain(&["projects"]) {
         remove_empty(tx, &RootPath::new(*name)?)?;
+    }
+    // The preflight's, of one that was killed.
+    for entry in tx.root.dir().list(&RootPath::ROOT)? {
+        if entry.raw.to_string_lossy().starts_with(PROBE) {
+            tx.store.remove_all(&RootPath::ROOT, &entry.raw)?;
+        }
     }
     tx.store.sync_dir(&RootPath::ROOT)?;
     close(tx, TxOutcome::Done, None, None)?;

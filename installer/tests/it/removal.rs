@@ -170,6 +170,7 @@ fn no_name_and_no_kind_of_thing_keeps_an_uninstall_from_its_end() {
 fn uninstall_with_its_data_leaves_nothing() {
     let machine = Machine::having(&[1, 2]);
     fs::create_dir_all(machine.root.join("run/app")).unwrap();
+    fs::create_dir_all(machine.root.join(".kojibox-probe-Xy12")).unwrap();
     let options = UninstallOptions {
         command: "uninstall".to_owned(),
         purge_data: true,
