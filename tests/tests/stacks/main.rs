@@ -36,6 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Only the commands of README.md
+    Readme,
     /// Only the database that goes from one format to another and back
     Upgrade,
     /// Its part without a network; started by the other one
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             None => readme::tell(&story)
                 .and_then(|()| outside::tell(&story))
                 .and_then(|()| upgrade::tell(&story)),
+            Some(Part::Readme) => readme::tell(&story),
             Some(Part::Upgrade) => upgrade::tell(&story),
             Some(Part::InsideUpgrade { place }) => upgrade::inside(&story, &place),
             Some(Part::Inside { place }) => inside::tell(&story, &place),
