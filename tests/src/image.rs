@@ -99,7 +99,17 @@ impl Image {
             options += ",allow_other";
         }
         system(program, &[Path::new("-o"), Path::new(&options), from, &mounted.at])?;
-        Ok(mounted)
+        // A driver goes into the background before it knows whether it may mount.
+        for _ in 0..100 {
+            if is_mount(&mounted.at) {
+                return Ok(mounted);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Err(Failure::new(format!(
+            "`{program}` did not mount `{}`",
+            mounted.at.display()
+        )))
     }
 }
 
