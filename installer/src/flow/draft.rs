@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kojibox_packs::manifest::Manifest;
+use kojibox_packs::manifest::{Manifest, Service};
 use kojibox_signing::Verified;
 use kojibox_state::{Layout, records::Floors};
 
@@ -14,7 +14,7 @@ use super::Existing;
 use crate::{
     medium::Medium,
     plan::{InstallPlan, PlannedPack, TrustUpdate, Verdict},
-    preflight::{ComponentDemand, Demand, services_of},
+    preflight::{ComponentDemand, Content, Demand, MoveDemand, services_of},
     select::{Chosen, SelectError, Settings, close},
     trust::{Approval, Offer, Publisher, Release, floors},
 };
@@ -82,6 +82,28 @@ impl Pick {
         let components = self.manifest.components.iter();
         components.filter(|c| self.components.contains(&c.id))
     }
+
+    /// Services of the chosen components.
+    fn services(&self) -> impl Iterator<Item = &Service> {
+        let services = self.manifest.services.iter();
+        services.filter(|s| self.components.contains(&s.component))
+    }
+
+    /// Data of its services that has another format now.
+    fn moves(&self, existing: &Existing) -> Vec<MoveDemand> {
+        let Some(now) = existing.manifests.get(&self.manifest.pack) else {
+            return Vec::new();
+        };
+        let moves = self.services().filter_map(|next| {
+            let service = now.services.iter().find(|s| s.id == next.id)?;
+            let format = service.data_format.as_deref().unwrap_or("default");
+            (service.data_format != next.data_format).then(|| MoveDemand {
+                service: next.id.clone(),
+                dir: ["data", &next.id, format].iter().collect(),
+            })
+        });
+        moves.collect()
+    }
 }
 
 /// Adds to each pick what its components require, and refuses what does not go together.
@@ -112,13 +134,18 @@ impl Draft {
             components: Vec::new(),
             services: Vec::new(),
             ports: Vec::new(),
+            moves: self.picks.iter().flat_map(|pick| pick.moves(existing)).collect(),
             not_before: floors::not_before(&self.floors),
         };
         for pick in &self.picks {
             for component in pick.chosen() {
                 let dir = Layout::component_dir_name(&component.id, &component.version, &component.tree_sha256);
                 let present = pick.offer.is_none() || existing.has_tree(&dir);
-                let staged = if present { 0 } else { existing.staged(&dir) };
+                let staged = if present {
+                    Content::default()
+                } else {
+                    existing.staged(&dir)
+                };
                 demand
                     .components
                     .push(ComponentDemand::of(component, dir, present, staged));
@@ -183,15 +210,8 @@ impl Draft {
 
     /// Service ids by pick, in the order of the manifests.
     pub(crate) fn services(&self) -> Vec<String> {
-        let services = self.picks.iter().flat_map(|pick| {
-            let wanted = pick
-                .manifest
-                .services
-                .iter()
-                .filter(|s| pick.components.contains(&s.component));
-            wanted.map(|s| s.id.clone())
-        });
-        services.collect()
+        let services = self.picks.iter().flat_map(Pick::services);
+        services.map(|s| s.id.clone()).collect()
     }
 
     /// Ports as they will be asked for: `service.name` to number.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -15,7 +15,12 @@ use kojibox_state::{
     trust,
 };
 
-use crate::{plan::PlannedRoot, preflight::services_of, select::Settings, trust::floors};
+use crate::{
+    plan::PlannedRoot,
+    preflight::{Content, services_of},
+    select::Settings,
+    trust::floors,
+};
 
 /// An install root as it is now; a place without one is an existing nothing.
 #[derive(Debug)]
@@ -105,23 +110,16 @@ impl Existing {
         ports
     }
 
-    /// Bytes that interrupted attempts have left in staging of the tree with this directory name.
-    pub(crate) fn staged(&self, dir: &str) -> u64 {
-        let Some(root) = &self.root else { return 0 };
+    /// What interrupted attempts have left in staging of the tree with this directory name.
+    pub(crate) fn staged(&self, dir: &str) -> Content {
+        let Some(root) = &self.root else {
+            return Content::default();
+        };
         let attempts = fs::read_dir(root.path().join("staging")).into_iter().flatten();
-        let mut todo: Vec<PathBuf> = attempts.flatten().map(|a| a.path().join("trees").join(dir)).collect();
-        let mut bytes = 0;
-        while let Some(at) = todo.pop() {
-            // What cannot be looked at counts as not there: more space is asked for then, not less.
-            for entry in fs::read_dir(at).into_iter().flatten().flatten() {
-                match entry.metadata() {
-                    Ok(meta) if meta.is_dir() => todo.push(entry.path()),
-                    Ok(meta) if meta.is_file() => bytes += meta.len(),
-                    _ => {}
-                }
-            }
-        }
-        bytes
+        attempts
+            .flatten()
+            .map(|attempt| Content::of(&attempt.path().join("trees").join(dir)))
+            .sum()
     }
 
     /// True if a tree of this directory name is installed and recorded.

@@ -34,6 +34,8 @@ pub(crate) struct Volume {
     pub free: u64,
     /// Bytes the volume has; 0 if it does not tell.
     pub total: u64,
+    /// Files and directories this user may still make; `None` if the file system was made without a fixed number.
+    pub names: Option<u64>,
     /// Bytes a file of one byte takes.
     pub cluster: u64,
     /// Programs may not be run from it (`noexec`).

@@ -21,6 +21,7 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     Ok(Volume {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        names: (stat.f_files > 0).then_some(stat.f_favail),
         cluster: stat.f_frsize.max(1),
         noexec: super::noexec(path)?,
     })

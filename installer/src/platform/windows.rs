@@ -54,6 +54,7 @@ pub(crate) fn volume(path: &Path) -> io::Result<Volume> {
     Ok(Volume {
         free,
         total,
+        names: None,
         cluster: (u64::from(sectors) * u64::from(sector_size)).max(1),
         noexec: false,
     })

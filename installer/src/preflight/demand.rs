@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, path::PathBuf};
 use kojibox_packs::manifest::{Component, Manifest, Runtime, Service};
 use kojibox_signing::UtcTime;
 
+use super::Content;
+
 /// Everything preflight looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct Demand {
@@ -18,6 +20,8 @@ pub(crate) struct Demand {
     pub services: Vec<ServiceDemand>,
     /// Ports they ask for.
     pub ports: Vec<PortDemand>,
+    /// Data that the new generation moves to another format.
+    pub moves: Vec<MoveDemand>,
     /// Newest signed time; the clock must not be before it.
     pub not_before: UtcTime,
 }
@@ -41,8 +45,8 @@ pub(crate) struct ComponentDemand {
     pub min_glibc: Option<String>,
     /// The tree is there already and costs nothing.
     pub present: bool,
-    /// Bytes of it that an interrupted attempt has left in staging, and that are not written again.
-    pub staged: u64,
+    /// What an interrupted attempt has left of it in staging, and that is not written again.
+    pub staged: Content,
 }
 
 /// What one service asks for.
@@ -67,6 +71,15 @@ pub(crate) struct PortDemand {
     pub pinned: bool,
 }
 
+/// Data of a service that is moved to another format when the new generation starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MoveDemand {
+    /// Service id.
+    pub service: String,
+    /// Where the data is now, relative to the root.
+    pub dir: PathBuf,
+}
+
 impl Demand {
     /// True if the root would be on the medium that the packs come from.
     pub(super) fn is_on_medium(&self) -> bool {
@@ -78,7 +91,7 @@ impl Demand {
 impl ComponentDemand {
     /// Reads the demand of `component`; `dir` is its directory name, `present` says that its tree is installed, `staged`
     /// how much of it is in staging.
-    pub(crate) fn of(component: &Component, dir: String, present: bool, staged: u64) -> Self {
+    pub(crate) fn of(component: &Component, dir: String, present: bool, staged: Content) -> Self {
         Self {
             id: component.id.clone(),
             dir,

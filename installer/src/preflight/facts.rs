@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    fs, io,
+    iter::Sum,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Facts {
     pub apart: Vec<&'static str>,
     /// What the volume of the services' data offers, if it is another one.
     pub data: Option<(Volume, Abilities)>,
+    /// How large the data is that is moved to another format.
+    pub moves: Vec<Moved>,
     /// Who runs the installer.
     pub user: User,
     /// The host's C library.
@@ -36,6 +39,15 @@ pub(crate) struct Facts {
     pub busy: BTreeSet<u16>,
     /// The clock.
     pub now: UtcTime,
+}
+
+/// Data that is moved to another format, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Service id.
+    pub service: String,
+    /// Sum of file sizes in bytes.
+    pub bytes: u64,
 }
 
 /// What is at the place where the root should be.
@@ -53,7 +65,44 @@ pub(crate) enum RootKind {
     NotADirectory,
 }
 
-/// Looks at the place of an install root.
+/// What a directory holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Sum of file sizes in bytes.
+    pub bytes: u64,
+    /// Number of files and directories.
+    pub entries: u64,
+}
+
+impl Content {
+    /// Measures `dir`. What cannot be looked at counts as not there.
+    pub(crate) fn of(dir: &Path) -> Self {
+        let mut content = Self::default();
+        let mut todo = vec![dir.to_owned()];
+        while let Some(at) = todo.pop() {
+            for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+                content.entries += 1;
+                match entry.metadata() {
+                    Ok(meta) if meta.is_dir() => todo.push(entry.path()),
+                    Ok(meta) if meta.is_file() => content.bytes += meta.len(),
+                    _ => {}
+                }
+            }
+        }
+        content
+    }
+}
+
+impl Sum for Content {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            bytes: sum.bytes + one.bytes,
+            entries: sum.entries + one.entries,
+        })
+    }
+}
+
+/// What is at the place where the root should be.
 pub(crate) fn root_kind(root: &Path) -> Result<RootKind, StateError> {
     if let Some(example) = kojibox_state::foreign(root)? {
         return Ok(if root.is_dir() {
@@ -84,6 +133,14 @@ impl Facts {
             root: root_kind(&demand.root)?,
             apart: apart(&demand.root),
             data: data(&demand.root)?,
+            moves: demand
+                .moves
+                .iter()
+                .map(|m| Moved {
+                    service: m.service.clone(),
+                    bytes: Content::of(&demand.root.join(&m.dir)).bytes,
+                })
+                .collect(),
             anchor,
             place,
             user: platform::user(),

@@ -1,15 +1,9 @@
 //! Owns the verdicts: a demand against facts, nothing touched.
 
-use kojibox_console::{Exit, bytes};
+use kojibox_console::Exit;
 
-use super::{Abilities, Demand, Facts, Finding, RootKind, probe::is_full};
+use super::{Abilities, Demand, Facts, Finding, RootKind, probe::is_full, space};
 use crate::platform::{HostLibc, Volume};
-
-/// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
-const MARGIN: u64 = 16 << 20;
-
-/// How many files a directory is taken to hold: manifests count files only.
-const FILES_OF_A_DIRECTORY: u64 = 4;
 
 /// Compares what is asked for with what is there; in the order a person would fix things.
 pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
@@ -21,18 +15,10 @@ pub(crate) fn judge(demand: &Demand, facts: &Facts) -> Vec<Finding> {
     match &facts.place {
         Ok((volume, abilities)) => {
             findings.extend(volumes(demand, facts));
-            findings.push(space(demand, *volume));
+            findings.extend(space::judge(demand, facts, *volume));
             findings.extend(file_system(demand, *volume, *abilities, facts.data));
         }
-        Err(error) if is_full(error) => findings.push(
-            Finding::error(
-                "space",
-                Exit::NoSpace,
-                format!("not enough space to install in `{}`", demand.root.display()),
-            )
-            .why(error.to_string())
-            .fix("free some space, or choose another volume with `--root`"),
-        ),
+        Err(error) if is_full(error) => findings.push(space::full(demand, error)),
         Err(error) => findings.push(
             Finding::error(
                 "root",
@@ -80,42 +66,6 @@ fn volumes(demand: &Demand, facts: &Facts) -> Option<Finding> {
         .why("what is installed gets its name by one rename, which needs one volume")
         .fix("mount one volume at the install root itself; `data`, `logs` and `backups` may be volumes of their own");
     Some(finding)
-}
-
-fn space(demand: &Demand, volume: Volume) -> Finding {
-    let needed = space_needed(demand, volume.cluster);
-    let shown = demand.root.display();
-    if volume.total == 0 {
-        return Finding::warning(
-            "space",
-            format!("the file system of `{shown}` does not say how much is free"),
-        )
-        .why(format!("{} needed", bytes(needed)));
-    }
-    if needed > volume.free {
-        return Finding::error(
-            "space",
-            Exit::NoSpace,
-            format!("not enough space to install in `{shown}`"),
-        )
-        .why(format!("{} needed, {} free", bytes(needed), bytes(volume.free)))
-        .fix("free some space, run `kojibox-installer prune --keep 1`, or choose another volume with `--root`");
-    }
-    Finding::ok(
-        "space",
-        format!("{} needed, {} free", bytes(needed), bytes(volume.free)),
-    )
-}
-
-/// What the new trees take at most: sizes, and a cluster lost per file and directory, without what is in staging already.
-pub(crate) fn space_needed(demand: &Demand, cluster: u64) -> u64 {
-    let new = demand.components.iter().filter(|c| !c.present);
-    let trees: u64 = new.fold(0, |sum: u64, c| {
-        let entries = c.files.saturating_add(c.files / FILES_OF_A_DIRECTORY);
-        let tree = c.size.saturating_add(entries.saturating_mul(cluster));
-        sum.saturating_add(tree.saturating_sub(c.staged))
-    });
-    trees.saturating_add(MARGIN)
 }
 
 fn file_system(demand: &Demand, volume: Volume, able: Abilities, apart: Option<(Volume, Abilities)>) -> Vec<Finding> {
@@ -314,7 +264,14 @@ fn clock(demand: &Demand, facts: &Facts) -> Finding {
 mod tests {
     use std::{io, path::PathBuf};
 
-    use super::{super::Level, super::demand::*, *};
+    use super::{
+        super::{
+            Level,
+            demand::*,
+            facts::{Content, Moved},
+        },
+        *,
+    };
     use crate::platform::{PathLimit, User};
 
     fn demand() -> Demand {
@@ -330,7 +287,7 @@ mod tests {
                 needs: vec!["exec".to_owned(), "symlink".to_owned()],
                 min_glibc: Some("2.28".to_owned()),
                 present: false,
-                staged: 0,
+                staged: Content::default(),
             }],
             services: vec![ServiceDemand {
                 id: "postgres".to_owned(),
@@ -342,6 +299,7 @@ mod tests {
                 port: 25432,
                 pinned: false,
             }],
+            moves: vec![],
             not_before: "2026-11-20T00:00:00Z".parse().unwrap(),
         }
     }
@@ -350,6 +308,7 @@ mod tests {
         let volume = Volume {
             free: 1 << 30,
             total: 1 << 34,
+            names: Some(1 << 20),
             cluster: 4096,
             noexec: false,
         };
@@ -377,6 +336,7 @@ mod tests {
             },
             apart: vec![],
             data: None,
+            moves: vec![],
             busy: [].into(),
             now: "2026-11-21T00:00:00Z".parse().unwrap(),
         }
@@ -401,17 +361,56 @@ mod tests {
         insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 80.9 MiB needed, 70.0 MiB free");
         facts.place.as_mut().unwrap().0.cluster = 1 << 20;
         insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1.3 GiB needed, 70.0 MiB free");
-        demand.components[0].staged = 1310 << 20;
+        demand.components[0].staged.bytes = 1310 << 20;
         assert_eq!(
             complaints(&demand, &facts),
             "",
             "what is in staging is not written again"
         );
-        demand.components[0].staged = 0;
+        demand.components[0].staged.bytes = 0;
         demand.components[0].present = true;
         assert_eq!(complaints(&demand, &facts), "");
         facts.place.as_mut().unwrap().0.total = 0;
         insta::assert_snapshot!(complaints(&demand, &facts), @"Warning 0 space: the file system of `/home/ani/kojibox` does not say how much is free: 16.0 MiB needed");
+    }
+
+    #[test]
+    fn a_volume_can_run_out_of_names() {
+        let (mut demand, mut facts) = (demand(), facts());
+        facts.place.as_mut().unwrap().0.names = Some(1349);
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 31 space: not enough space to install in `/home/ani/kojibox`: 1350 files and directories needed, the volume takes 1349 more");
+        demand.components[0].staged.entries = 1;
+        assert_eq!(
+            complaints(&demand, &facts),
+            "",
+            "what is in staging has its name already"
+        );
+        demand.components[0].staged.entries = 0;
+        facts.place.as_mut().unwrap().0.names = Some(0);
+        assert_eq!(complaints(&demand, &facts), "", "the probe has just made some");
+        facts.place.as_mut().unwrap().0.names = None;
+        assert_eq!(complaints(&demand, &facts), "");
+    }
+
+    #[test]
+    fn data_that_moves_to_another_format_is_there_twice() {
+        let (mut demand, mut facts) = (demand(), facts());
+        let moved = |bytes| Moved {
+            service: "postgres".to_owned(),
+            bytes,
+        };
+        facts.moves = vec![moved(900 << 20)];
+        assert_eq!(complaints(&demand, &facts), "");
+        facts.moves = vec![moved(1000 << 20)];
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Warning 0 space: there may not be enough space to move the data of `postgres` to its new format: about 1000.0 MiB needed for it, 80.9 MiB for the components, 1.0 GiB free");
+        let (volume, able) = *facts.place.as_ref().unwrap();
+        facts.data = Some((volume, able));
+        assert_eq!(complaints(&demand, &facts), "", "the components are on another volume");
+        facts.moves = vec![moved(2000 << 20)];
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Warning 0 space: there may not be enough space to move the data of `postgres` to its new format: about 2.0 GiB needed for it, 1.0 GiB free");
+        demand.components.clear();
+        facts.data = Some((Volume { total: 0, ..volume }, able));
+        assert_eq!(complaints(&demand, &facts), "", "a volume that does not tell");
     }
 
     #[test]

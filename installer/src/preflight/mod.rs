@@ -4,25 +4,26 @@
 //! every verdict is tested without the machine that would earn it.
 //!
 //! *Limitations*: the space needed is an estimate from above (every file is taken to waste one cluster, and every fourth to
-//! need a directory); what a migration of data needs is found out by the launcher before it begins (31);
-//! accounts known only to a directory service are not seen.
+//! need a directory); what a migration of data will write is taken to be what it reads, so that it is advice, and the launcher
+//! looks again before it copies (31); accounts known only to a directory service are not seen.
 
 mod demand;
 mod facts;
 mod judge;
 mod probe;
+mod space;
 
 use std::fmt;
 
 use kojibox_console::{Exit, Report, Ui};
 use serde::Serialize;
 
-pub(crate) use demand::{ComponentDemand, Demand, services_of};
+pub(crate) use demand::{ComponentDemand, Demand, MoveDemand, services_of};
 pub(crate) use facts::is_busy;
-pub(crate) use facts::{Facts, RootKind, root_kind};
+pub(crate) use facts::{Content, Facts, RootKind, root_kind};
 pub(crate) use judge::judge;
-pub(crate) use judge::space_needed;
 pub(crate) use probe::Abilities;
+pub(crate) use space::space_needed;
 
 use crate::plan::{Verdict, VerdictOutcome};
 

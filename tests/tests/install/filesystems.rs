@@ -100,6 +100,23 @@ fn a_volume_that_runs_no_programs_says_so() -> Outcome {
 }
 
 #[test]
+fn a_volume_that_takes_few_files_says_so() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let publisher = published(&sandbox)?;
+    let dir = mount_point(&sandbox, "few")?;
+    let mount = r#"mount -t tmpfs -o size=400m,mode=777,nr_inodes=50 none "$0" && exec "$@""#;
+    let run = publisher
+        .install_run(&dir.join("root"))
+        .in_mounts(mount, &dir)
+        .fails(31);
+    run.says("not enough space")
+        .says("files and directories needed")
+        .says("nothing was written")
+        .answer()
+        .map(drop)
+}
+
+#[test]
 fn ext4_on_an_image_is_a_disk() -> Outcome {
     let sandbox = Sandbox::without_network()?;
     let Some(stick) = mounted(&sandbox, FileSystem::Ext4)? else {
