@@ -6,6 +6,7 @@
 //!
 //! *Limitations*: Linux and macOS; the programs run as another user when the tests run as root, which needs `setpriv`.
 
+mod choices;
 pub mod crash;
 pub mod demo;
 mod failure;
@@ -20,6 +21,7 @@ mod story;
 pub mod tree;
 pub mod units;
 
+pub use choices::Choices;
 pub use failure::{Failure, Outcome, ensure};
 pub use programs::{Programs, workspace};
 pub use run::{Done, Run, Started};

@@ -18,10 +18,13 @@ use super::{
     op::Op,
     trace::{self, Call},
 };
-use crate::{Failure, Outcome, Programs, ensure, pack::host_target, platform, tree::Picture};
+use crate::{Choices, Failure, Outcome, Programs, ensure, pack::host_target, platform, tree::Picture};
 
-/// What a service has written; no command may touch it.
+/// What a service has written; only who asks for it takes it away.
 pub(crate) const DATA: (&str, &[u8]) = ("data/tree/default/table", b"ten thousand rows\n");
+
+/// What a person has made; nothing takes it away.
+pub(crate) const PROJECT: (&str, &[u8]) = ("projects/shop/index.php", b"<?php\n");
 
 /// What somebody has put into a tree that is to be repaired.
 const EXTRA: (&str, &[u8]) = ("dir/notes", b"mine\n");
@@ -64,7 +67,7 @@ fn entries(n: u8) -> Vec<Entry> {
 
 /// Bytes that do not compress and follow from `seed` alone.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut choices = super::Choices::new(seed);
+    let mut choices = Choices::new(seed);
     let byte = || u8::try_from(choices.below(256)).expect("a byte");
     std::iter::repeat_with(byte).take(len).collect()
 }
@@ -195,14 +198,15 @@ impl Bench {
         if op.mends() {
             damage(&root)?;
         }
+        if op != Op::Install {
+            write(&root.join(DATA.0), DATA.1)?;
+            write(&root.join(PROJECT.0), PROJECT.1)?;
+        }
         if let Some((stopped, name, part, which)) = op.stopped() {
             if stopped == Op::Prune {
                 run(&mut self.command(Op::Update, &root), &[0])?;
             }
             self.stop(stopped, (name, part, which), &root)?;
-        }
-        if op != Op::Install {
-            write(&root.join(DATA.0), DATA.1)?;
         }
         prepared.insert(op, root.clone());
         Ok(root)

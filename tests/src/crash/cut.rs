@@ -9,13 +9,13 @@ use std::{
 };
 
 use super::{
-    Choices, Figures,
+    Figures,
     bench::{Bench, copy_tree, run},
     inject::settle,
     model::{Rest, check, receipts},
     op::Op,
 };
-use crate::{Failure, Outcome, ensure, platform};
+use crate::{Choices, Failure, Outcome, ensure, platform};
 
 /// Bytes of a disk.
 const SIZE: u64 = 40 << 20;

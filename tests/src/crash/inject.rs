@@ -6,7 +6,7 @@ use super::{
     Extent, Figures,
     bench::{Bench, run},
     each,
-    model::{Rest, Trees, check, check_data, inspect, receipts},
+    model::{Rest, Trees, check, check_data, check_purged, inspect, receipts},
     op::Op,
     trace::{self, Call},
 };
@@ -137,6 +137,11 @@ pub(crate) fn settle(bench: &Bench, op: Op, root: &Path, rest: Rest) -> Outcome 
     ensure(expected, || {
         format!("{active:?} is active after the command was run again")
     })?;
+    match op {
+        Op::Install => {}
+        _ if op.purges() => check_purged(root)?,
+        _ => check_data(root)?,
+    }
     let after = receipts(root)?;
     let kept = before.iter().all(|name| after.contains(name));
     ensure(kept, || {
@@ -149,8 +154,12 @@ pub(crate) fn recovered(bench: &Bench, op: Op, root: &Path, rest: Rest) -> Outco
     run(&mut bench.installer(&["recover"], root), &[0, 50])?;
     let trees = if op.mends() { Trees::MayBeDamaged } else { Trees::Sound };
     let active = inspect(root, rest, trees)?;
-    if op != Op::Install {
-        check_data(root)?;
+    match (op, active) {
+        (Op::Install, _) => {}
+        // What could not be removed was told, and the next attempt removes it.
+        (_, None) if op.purges() && rest == Rest::Whole => {}
+        (_, None) if op.purges() => check_purged(root)?,
+        _ => check_data(root)?,
     }
     ensure(op.may_be_active().contains(&active), || format!("{active:?} is active"))
 }

@@ -43,6 +43,8 @@ enum Layer {
     Ext4,
     /// Commands that meet under `kill -9`
     Together,
+    /// Launcher and installer that meet under `kill -9`, with a service that keeps data
+    Service,
 }
 
 impl Layer {
@@ -55,6 +57,7 @@ impl Layer {
             Self::Power => ("different states", extent.of(150, 10_000)),
             Self::Ext4 => ("cuts", extent.of(13, 200)),
             Self::Together => ("interleavings", extent.of(12, 200)),
+            Self::Service => ("rounds of launcher and installer", extent.of(5, 100)),
         }
     }
 }
@@ -83,7 +86,7 @@ fn walk(cli: &Cli, story: &Story<'_>) -> Outcome {
         story.chapter(&title.unwrap_or_default());
         let began = Instant::now();
         let figures = match layer {
-            Layer::Store => store(extent)?,
+            Layer::Store => suite("kojibox-installer", "it", "crash::", extent)?,
             Layer::Kill => kill_everywhere(&bench, extent)?,
             Layer::Refuse => refuse_everywhere(&bench, extent)?,
             Layer::Power => cut_everywhere(&bench, extent)?,
@@ -93,6 +96,7 @@ fn walk(cli: &Cli, story: &Story<'_>) -> Outcome {
                 figures.merge(interleave(&bench, extent.of(12, 200))?);
                 figures
             }
+            Layer::Service => suite("kojibox-tests", "demo", "meet::", extent)?,
         };
         // A violation ends the walk; too little covered would mean that nothing was looked for.
         let (what, at_least) = layer.covers(extent);
@@ -104,19 +108,11 @@ fn walk(cli: &Cli, story: &Story<'_>) -> Outcome {
     Ok(())
 }
 
-/// The matrix of the store runs as the installer's own tests; their figures are added up.
-fn store(extent: Extent) -> Outcome<Figures> {
+/// What runs as a suite of tests; the figures that it prints are added up.
+fn suite(package: &str, test: &str, filter: &str, extent: Extent) -> Outcome<Figures> {
     let mut command = Command::new("cargo");
-    command.args([
-        "test",
-        "--quiet",
-        "--release",
-        "--package",
-        "kojibox-installer",
-        "--test",
-        "it",
-    ]);
-    command.args(["crash::", "--", "--nocapture", "--test-threads", "2"]);
+    command.args(["test", "--quiet", "--release", "--package", package, "--test", test]);
+    command.args([filter, "--", "--nocapture", "--test-threads", "2"]);
     command.env("KOJIBOX_MATRIX", extent.of("sample", "full"));
     let output = command
         .current_dir(workspace())

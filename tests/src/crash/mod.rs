@@ -87,33 +87,6 @@ impl fmt::Display for Figures {
     }
 }
 
-/// A generator of choices that follows from a seed alone.
-#[derive(Clone, Debug)]
-pub(crate) struct Choices(u64);
-
-impl Choices {
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut choices = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        // Neighbouring seeds begin alike.
-        for _ in 0..8 {
-            choices.next();
-        }
-        choices
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    /// A number below `n`.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-}
-
 /// Does `work` for every job on all cores; ends with the first failure.
 pub(crate) fn each<T: Sync>(jobs: &[T], work: impl Fn(&T) -> Outcome<Figures> + Sync) -> Outcome<Figures> {
     let next = AtomicUsize::new(0);

@@ -10,7 +10,7 @@ use kojibox_signing::Digest;
 use serde_json::Value;
 
 use super::{
-    bench::{Bench, DATA},
+    bench::{Bench, DATA, PROJECT},
     op::Active,
 };
 use crate::{
@@ -158,12 +158,24 @@ fn expect_digest(path: &Path, digest: &str) -> Outcome {
     ensure(found == digest, || format!("`{}` has sha256 {found}", path.display()))
 }
 
-/// The services' data is byte-identical.
+/// What services and people have written is byte-identical.
 pub(crate) fn check_data(root: &Path) -> Outcome {
-    let found = picture(&root.join("data"))?;
+    [DATA, PROJECT].into_iter().try_for_each(|file| check_alone(root, file))
+}
+
+/// The services' data is gone, what people have written is byte-identical.
+pub(crate) fn check_purged(root: &Path) -> Outcome {
+    ensure(!root.join("data").exists(), || "data was left".into())?;
+    check_alone(root, PROJECT)
+}
+
+/// A file is as it was, and has nothing beside it.
+fn check_alone(root: &Path, (path, expected): (&str, &[u8])) -> Outcome {
+    let top = path.split('/').next().unwrap_or_default();
+    let found = picture(&root.join(top))?;
     let files = found.iter().filter(|(_, what)| *what != "dir").count();
-    let same = files == 1 && bytes(&root.join(DATA.0))? == DATA.1;
-    ensure(same, || format!("the data is {found:?}"))
+    let same = files == 1 && bytes(&root.join(path))? == expected;
+    ensure(same, || format!("`{top}` holds {found:?}"))
 }
 
 /// Each receipt names the one before it.

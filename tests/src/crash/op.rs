@@ -19,6 +19,8 @@ pub(crate) enum Op {
     Repair,
     /// Of release 1; data stays.
     Uninstall,
+    /// The same, and data goes too.
+    Purge,
     /// Of an update that was stopped while trees got their names.
     RecoverUndo,
     /// Of an update that was stopped after its commit.
@@ -31,6 +33,8 @@ pub(crate) enum Op {
     RecoverRepair,
     /// Of an uninstall that was stopped.
     RecoverUninstall,
+    /// Of one that was stopped while data went.
+    RecoverPurge,
 }
 
 /// What is active: a release, or nothing.
@@ -38,7 +42,7 @@ pub(crate) type Active = Option<u8>;
 
 impl Op {
     /// Every one.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Install,
         Self::Update,
         Self::UpdateBroken,
@@ -46,12 +50,14 @@ impl Op {
         Self::Prune,
         Self::Repair,
         Self::Uninstall,
+        Self::Purge,
         Self::RecoverUndo,
         Self::RecoverCommit,
         Self::RecoverReturn,
         Self::RecoverPrune,
         Self::RecoverRepair,
         Self::RecoverUninstall,
+        Self::RecoverPurge,
     ];
 
     /// Releases that were installed before it.
@@ -73,6 +79,7 @@ impl Op {
             Self::RecoverPrune => Some((Self::Prune, "renameat2", "tree-1.0.0", 1)),
             Self::RecoverRepair => Some((Self::Repair, "renameat", "big.bin", 1)),
             Self::RecoverUninstall => Some((Self::Uninstall, "unlinkat", "big.bin", 1)),
+            Self::RecoverPurge => Some((Self::Purge, "unlinkat", "table", 1)),
             _ => None,
         }
     }
@@ -87,6 +94,7 @@ impl Op {
             Self::Prune => &["prune", "--yes", "--keep", "1"],
             Self::Repair => &["repair", "--yes", "--remove-extra", "--source", "{1}"],
             Self::Uninstall => &["uninstall", "--yes"],
+            Self::Purge => &["uninstall", "--yes", "--purge-data"],
             _ => &["recover"],
         }
     }
@@ -99,9 +107,9 @@ impl Op {
             Self::UpdateBroken | Self::RecoverUndo | Self::Repair | Self::RecoverRepair => (Some(1), Some(1)),
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune | Self::RecoverPrune | Self::RecoverCommit => (Some(2), Some(2)),
-            Self::Uninstall => (Some(1), None),
+            Self::Uninstall | Self::Purge => (Some(1), None),
             Self::RecoverReturn => (Some(3), Some(1)),
-            Self::RecoverUninstall => (None, None),
+            Self::RecoverUninstall | Self::RecoverPurge => (None, None),
         }
     }
 
@@ -119,6 +127,11 @@ impl Op {
     /// Whether the trees are damaged before it.
     pub(crate) fn mends(self) -> bool {
         matches!(self, Self::Repair | Self::RecoverRepair)
+    }
+
+    /// Whether the services' data is meant to go.
+    pub(crate) fn purges(self) -> bool {
+        matches!(self, Self::Purge | Self::RecoverPurge)
     }
 
     /// The exit code of a run that nobody disturbs.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use super::{
-    Choices, Extent, Figures,
+    Extent, Figures,
     bench::{Bench, Place, run},
     disk::{Disk, State},
     each,
@@ -13,7 +13,7 @@ use super::{
     op::Op,
     trace,
 };
-use crate::{Failure, Outcome, ensure};
+use crate::{Choices, Failure, Outcome, ensure};
 
 /// One state to recover from.
 struct Case {

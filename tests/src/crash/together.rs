@@ -12,14 +12,14 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Choices, Figures,
+    Figures,
     bench::{Bench, run},
     each,
     model::{Rest, check, check_data},
     op::Op,
     trace,
 };
-use crate::{Failure, Outcome, ensure, platform};
+use crate::{Choices, Failure, Outcome, ensure, platform};
 
 /// Commands that change a root; the last is rare.
 const WRITERS: [&[&str]; 8] = [

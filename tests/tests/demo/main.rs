@@ -1,6 +1,7 @@
 //! Black box: packs with a service, on a machine that starts it, updates it, breaks it and goes back.
 
 mod life;
+mod meet;
 mod story;
 
 use std::path::PathBuf;
