@@ -101,7 +101,13 @@ impl<'a> LauncherGate<'a> {
         self.started.lock().map(|s| s.clone()).unwrap_or_default()
     }
 
-    fn run(&self, launcher: &Path, root: &Path, verb: &'static str, deadline: Duration) -> Result<Ended, GateError> {
+    fn run(
+        &self,
+        launcher: &Path,
+        root: &Path,
+        (verb, deadline): (&'static str, Duration),
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Ended, GateError> {
         let mut command = Command::new(launcher);
         command.arg("--root").arg(root).arg(verb);
         command
@@ -118,8 +124,6 @@ impl<'a> LauncherGate<'a> {
         let mut child = command.spawn().map_err(wrap)?;
         let stdout = keep(child.stdout.take(), STDOUT_MAX, End::First);
         let stderr = keep(child.stderr.take(), STDERR_KEPT, End::Last);
-        // Only a start is cut short: a stop that is left half way would leave services behind.
-        let cancel = (verb == "up").then_some(self.cancel);
         let waited = wait(&mut child, deadline, cancel).map_err(wrap)?;
         if !matches!(waited, Waited::Ended(_)) {
             // Its exit is awaited, so no zombie and no half-written document is left.
@@ -136,25 +140,34 @@ impl<'a> LauncherGate<'a> {
             Waited::Cancelled => Err(GateError::Cancelled { verb }),
         }
     }
-}
 
-impl Gate for LauncherGate<'_> {
-    fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
-        let ended = self.run(launcher, root, "down", self.stop_deadline)?;
-        ended.unclean()?.check("down").map(drop)
-    }
-
-    fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
-        let ended = self.run(launcher, root, "up", self.start_deadline)?;
+    fn up(&self, launcher: &Path, root: &Path, cancel: Option<&AtomicBool>) -> Result<(), GateError> {
+        let ended = self.run(launcher, root, ("up", self.start_deadline), cancel)?;
         let services = ended.check("up")?;
         if let Ok(mut started) = self.started.lock() {
             *started = services;
         }
         Ok(())
     }
+}
+
+impl Gate for LauncherGate<'_> {
+    fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        // A stop that is left half way would leave services behind.
+        let ended = self.run(launcher, root, ("down", self.stop_deadline), None)?;
+        ended.unclean()?.check("down").map(drop)
+    }
+
+    fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        self.up(launcher, root, Some(self.cancel))
+    }
+
+    fn start_again(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        self.up(launcher, root, None)
+    }
 
     fn data(&self, launcher: &Path, root: &Path) -> Option<BTreeMap<String, DataInUse>> {
-        let ended = self.run(launcher, root, "status", LOOK).ok()?;
+        let ended = self.run(launcher, root, ("status", LOOK), None).ok()?;
         let services = ended.check("status").ok()?;
         Some(services.into_iter().filter_map(|s| Some((s.name, s.data?))).collect())
     }
@@ -392,12 +405,16 @@ mod tests {
     }
 
     #[test]
-    fn ctrl_c_ends_a_start_but_never_a_stop() {
+    fn ctrl_c_ends_a_start_but_never_a_stop_or_the_return_to_what_ran() {
         let script = Script::new("sleep 0.3");
         script.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
         let error = script.gate().start(&script.launcher(), script.dir.path()).unwrap_err();
         assert!(matches!(error, GateError::Cancelled { verb: "up" }));
         script.gate().stop(&script.launcher(), script.dir.path()).unwrap();
+        script
+            .gate()
+            .start_again(&script.launcher(), script.dir.path())
+            .unwrap();
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub trait Gate {
     fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError>;
     /// Runs `<launcher> --root <root> up --json`: every wanted service is running when it returns `Ok`.
     fn start(&self, launcher: &Path, root: &Path) -> Result<(), GateError>;
+    /// The same for the generation that stays: no Ctrl-C ends it early, because nothing would run then.
+    fn start_again(&self, launcher: &Path, root: &Path) -> Result<(), GateError>;
     /// Runs `<launcher> --root <root> status --json`: the data in use by service, or `None` if that is not told.
     fn data(&self, launcher: &Path, root: &Path) -> Option<BTreeMap<String, DataInUse>>;
 }

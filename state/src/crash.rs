@@ -55,6 +55,8 @@ crash_points! {
     Doomed = "doomed",
     /// Repair: everything that was staged is in its place, and what was in the way lies in `backups/`.
     Repaired = "repaired",
+    /// Repair: the pointer is what the receipts say.
+    Pointed = "pointed",
     /// A generation was pinned or let go.
     Pinned = "pinned",
 }

@@ -137,6 +137,15 @@ impl StateError {
         }
     }
 
+    /// True if what is on disk is not what was written: no other reader and no later try would read it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Document { .. } | Self::Damaged { .. } | Self::Missing { .. } | Self::Manifest { .. } => true,
+            Self::Store(error) => error.kind() == Some(io::ErrorKind::FileTooLarge),
+            _ => false,
+        }
+    }
+
     /// True if the process counts as dead (fault injection).
     pub fn is_killed(&self) -> bool {
         self.store().is_some_and(StoreError::is_killed)

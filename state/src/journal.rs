@@ -154,17 +154,25 @@ pub fn read(root: &RootDir) -> Result<Found, StateError> {
     let mut at = 0;
     while at < bytes.len() {
         match record_at(&bytes, at) {
-            Some((record, end)) => {
-                found.records.push(record);
+            Line::Whole(record, end) => {
+                found.records.push(*record);
                 at = end;
             }
-            None if follows(&bytes, at) => {
+            // No stop leaves a line with the right sum, so a newer program wrote it; to cut it would forget a transaction.
+            Line::Unknown(found) => {
+                return Err(StateError::Schema {
+                    path: place::journal().below(root.path()),
+                    found,
+                    known: MAGIC.trim_ascii_end(),
+                });
+            }
+            Line::Torn if follows(&bytes, at) => {
                 return Err(StateError::Journal {
                     path: place::journal().below(root.path()),
                     offset: at as u64,
                 });
             }
-            None => break,
+            Line::Torn => break,
         }
     }
     found.intact = at as u64;
@@ -172,7 +180,28 @@ pub fn read(root: &RootDir) -> Result<Found, StateError> {
     Ok(found)
 }
 
-fn record_at(bytes: &[u8], at: usize) -> Option<(Record, usize)> {
+/// What begins at a place of the journal.
+enum Line {
+    /// A record, and where the next one begins.
+    Whole(Box<Record>, usize),
+    /// A whole line that this program does not know; what it says it is.
+    Unknown(String),
+    /// Nothing whole.
+    Torn,
+}
+
+fn record_at(bytes: &[u8], at: usize) -> Line {
+    let Some((json, end)) = line_at(bytes, at) else {
+        return other_magic(&bytes[at..]).map_or(Line::Torn, Line::Unknown);
+    };
+    match serde_json::from_slice(json) {
+        Ok(record) => Line::Whole(Box::new(record), end),
+        Err(error) => Line::Unknown(format!("{}, {error}", MAGIC.trim_ascii_end())),
+    }
+}
+
+/// The JSON of a line with the right length and sum, and where the next line begins.
+fn line_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let head = std::str::from_utf8(bytes.get(at..at + HEAD)?).ok()?;
     let digits = head.strip_prefix(MAGIC)?.get(..8)?;
     let len = usize::from_str_radix(digits, 16).ok()?;
@@ -181,7 +210,16 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(Record, usize)> {
     if bytes.get(end) != Some(&b'\n') || head != head_of(json) {
         return None;
     }
-    Some((serde_json::from_slice(json).ok()?, end + 1))
+    Some((json, end + 1))
+}
+
+/// The first word of a line, if it is that of another version of the journal.
+fn other_magic(line: &[u8]) -> Option<String> {
+    let word = line.split(|b| *b == b' ').next()?;
+    let digits = word.strip_prefix(b"kbxj")?;
+    let is_other = line.len() > word.len() && (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    let word = String::from_utf8_lossy(word).into_owned();
+    (is_other && word != MAGIC.trim_ascii_end()).then_some(word)
 }
 
 /// The one form of what stands before the JSON of a record.
@@ -195,7 +233,7 @@ fn follows(bytes: &[u8], at: usize) -> bool {
     let starts = rest.windows(MAGIC.len()).enumerate();
     starts
         .filter(|(_, w)| *w == MAGIC.as_bytes())
-        .any(|(i, _)| record_at(bytes, at + 1 + i).is_some())
+        .any(|(i, _)| line_at(bytes, at + 1 + i).is_some())
 }
 
 /// The journal, opened for writing.

@@ -59,9 +59,9 @@ impl Layout {
         self.at(&place::pack_record(manifest))
     }
 
-    /// `records/components/<id>-<16 hex>.idx.zst`.
-    pub fn component_index(&self, id: &str, tree: &Digest) -> PathBuf {
-        self.at(&place::component_index(id, tree))
+    /// `records/components/<dir>.idx.zst`.
+    pub fn component_index(&self, dir: &str) -> PathBuf {
+        self.at(&place::component_index(dir))
     }
 
     /// `state/`.
@@ -223,14 +223,15 @@ pub mod place {
         RootPath::own(format!("records/packs/{manifest}/manifest.kbx.json"))
     }
 
-    /// File name of a recorded index.
-    pub fn index_name(id: &str, tree: &Digest) -> String {
-        format!("{id}-{}.idx.zst", tree.short())
+    /// File name of the recorded index of the tree `components/<dir>`: one of its own for each tree, as versions may share
+    /// their files, but not what a transaction takes back.
+    pub fn index_name(dir: &str) -> String {
+        format!("{dir}.idx.zst")
     }
 
-    /// `records/components/<id>-<16 hex>.idx.zst`.
-    pub fn component_index(id: &str, tree: &Digest) -> RootPath {
-        RootPath::own(format!("records/components/{}", index_name(id, tree)))
+    /// `records/components/<dir>.idx.zst`.
+    pub fn component_index(dir: &str) -> RootPath {
+        RootPath::own(format!("records/components/{}", index_name(dir)))
     }
 
     /// `staging/<txid>`.

@@ -68,6 +68,7 @@ impl LockedRoot {
                 path: root.path().to_owned(),
             });
         }
+        ensure_journal(&*store)?;
         Ok(Self { root, store, lock })
     }
 

@@ -96,7 +96,7 @@ pub struct ComponentRecord {
     pub tree_sha256: Digest,
     /// Directory name below `components/`.
     pub dir: String,
-    /// Digest of `records/components/<id>-<16 hex>.idx.zst`.
+    /// Digest of `records/components/<dir>.idx.zst`.
     pub index_sha256: Digest,
     /// Data format, if its services keep data.
     #[serde(default)]

@@ -38,6 +38,18 @@ pub struct BadMark {
     pub reason: String,
 }
 
+impl BadMark {
+    /// Stands for a mark that is damaged: that there is one is what counts.
+    fn unreadable() -> Self {
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            txid: String::new(),
+            at: String::new(),
+            reason: "its mark is damaged".to_owned(),
+        }
+    }
+}
+
 impl Versioned for BadMark {
     const SCHEMA: &'static str = "kojibox.bad/1";
 }
@@ -172,20 +184,40 @@ impl InstallRoot {
         Ok(ids)
     }
 
-    /// All generations that have a record, ascending.
+    /// All generations whose record can be read, ascending; of the others tells [`Self::damaged_generations`]. A pin that cannot be
+    /// read pins, and a mark that cannot be read marks.
     pub fn generations(&self) -> Result<Vec<Generation>, StateError> {
-        let pointer = self.pointer()?;
+        let pointer = undamaged(self.pointer())?.flatten();
         let mut out = Vec::new();
         for id in self.generation_ids()? {
-            if let Some(record) = self.generation(id)? {
-                let bad = self.bad_mark(id)?;
+            if let Some(record) = undamaged(self.generation(id))?.flatten() {
+                let bad = match undamaged(self.bad_mark(id))? {
+                    Some(bad) => bad,
+                    None => Some(BadMark::unreadable()),
+                };
                 let state = standing(id, pointer.as_ref(), bad.is_some());
                 out.push(Generation {
                     record,
                     bad,
-                    pinned: self.pin_mark(id)?.is_some(),
+                    pinned: undamaged(self.pin_mark(id))?.is_none_or(|pin| pin.is_some()),
                     state,
                 });
+            }
+        }
+        Ok(out)
+    }
+
+    /// Generations whose record is damaged or gone, ascending, each with why. A directory with nothing in it only keeps a number.
+    pub fn damaged_generations(&self) -> Result<Vec<(u64, StateError)>, StateError> {
+        let mut out = Vec::new();
+        for id in self.generation_ids()? {
+            match self.generation(id) {
+                Err(error) if error.is_damage() => out.push((id, error)),
+                Ok(None) if !self.dir.list(&place::generation(id))?.is_empty() => {
+                    let path = self.layout.generation_record(id);
+                    out.push((id, StateError::Missing { path }));
+                }
+                found => drop(found?),
             }
         }
         Ok(out)
@@ -233,7 +265,7 @@ impl InstallRoot {
 
     /// The recorded index of a component tree, checked against its recorded digest.
     pub fn index(&self, component: &ComponentRecord) -> Result<Verified<Index>, StateError> {
-        let path = place::component_index(&component.id, &component.tree_sha256);
+        let path = place::component_index(&component.dir);
         let bytes = self.record(&path, &component.index_sha256, Index::MAX_BYTES)?;
         Verified::by_digest(bytes, &component.index_sha256).map_err(|source| StateError::Manifest {
             path: path.below(self.path()),
@@ -325,6 +357,15 @@ pub fn launcher_in(record: &GenerationRecord) -> Option<RootPath> {
 fn is_no_dir(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// `None` for what is damaged; every other failure stays one.
+fn undamaged<T>(found: Result<T, StateError>) -> Result<Option<T>, StateError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn standing(id: u64, pointer: Option<&Pointer>, bad: bool) -> GenerationState {

@@ -43,6 +43,7 @@ struct Document<'a> {
     root: String,
     dry_run: bool,
     txid: Option<&'a str>,
+    pointer: Option<&'a str>,
     repaired: &'a [Finding],
     files: u64,
     bytes: u64,
@@ -81,6 +82,7 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             root: path.display().to_string(),
             dry_run: args.dry_run,
             txid: done.txid.as_deref(),
+            pointer: done.pointer.as_deref(),
             repaired: &done.repaired,
             files: done.files,
             bytes: done.bytes,
@@ -119,8 +121,14 @@ fn tell(session: &Session<'_>, args: &Args, done: &Repaired) {
             .ui
             .note("to move what is not part of the trees to `backups/`, add `--remove-extra`");
     }
+    if let Some(why) = &done.pointer {
+        let rebuilt = if args.dry_run { "would be rebuilt" } else { "is rebuilt" };
+        session.ui.note(&format!(
+            "the pointer was damaged ({why}) and {rebuilt} from the receipts"
+        ));
+    }
     if done.repaired.is_empty() && done.aside.is_empty() {
-        if done.lacking.is_empty() {
+        if done.lacking.is_empty() && done.left.is_empty() && done.pointer.is_none() {
             session.ui.status("Nothing to do: nothing is damaged.");
         }
         return;
@@ -134,9 +142,34 @@ fn tell(session: &Session<'_>, args: &Args, done: &Repaired) {
     ));
 }
 
+/// What is still wrong although no medium is lacking: a record, which is nowhere else, or what the file system did not let go.
+fn not_repaired(done: &Repaired) -> Option<Report> {
+    let wrong: Vec<_> = done.left.iter().filter(|f| f.kind != FindingKind::Extra).collect();
+    let first = wrong.first()?;
+    let told: String = wrong.iter().map(|finding| format!("\n{finding}")).collect();
+    let error = NotRepaired(format!("could not repair everything{told}"), None);
+    let report = |exit, hint: String| Report::new(exit, error).state("the rest is as it should be").hint(hint);
+    Some(match &first.kind {
+        FindingKind::Record(_) => report(
+            Exit::Damaged,
+            format!(
+                "if generation {} is active, run `kojibox-installer rollback`; then `kojibox-installer prune` removes it",
+                first.component
+            ),
+        ),
+        _ => report(
+            Exit::FileSystem,
+            "see above what is in the way, have its owner move it, then run the same command again".to_owned(),
+        ),
+    })
+}
+
 fn conclude(args: &Args, mut done: Repaired) -> Outcome {
     if done.lacking.is_empty() {
-        let nothing = done.repaired.is_empty() && done.aside.is_empty();
+        if let Some(report) = not_repaired(&done) {
+            return Err(report);
+        }
+        let nothing = done.repaired.is_empty() && done.aside.is_empty() && done.pointer.is_none();
         return Ok(if nothing { Exit::NothingToDo } else { Exit::Done });
     }
     let mut text = "could not repair everything".to_owned();

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::shared::{RootArgs, confirm};
 use crate::{
-    flow::{Session, manifests_of, open_locked, transact},
+    flow::{self, Session, manifests_of, open_locked, transact},
     gate::LauncherGate,
     report::{StateReport, tx_report},
     transaction::{self, FormatChange, RollbackOptions, data_changes},
@@ -50,6 +50,8 @@ struct Document<'a> {
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     let path = args.root.path(session);
+    // What a person agrees to is told from what is active then.
+    flow::recover_first(session, &path, false)?;
     let mut locked = open_locked(session, &path)?;
     let manifests = manifests_of(locked.root());
     let options = RollbackOptions {

@@ -153,7 +153,7 @@ impl Facts {
 }
 
 /// Directories between which a transaction renames.
-const ONE_VOLUME: [&str; 5] = ["components", "generations", "records", "staging", "state"];
+const ONE_VOLUME: [&str; 6] = ["backups", "components", "generations", "records", "staging", "state"];
 
 fn apart(root: &Path) -> Vec<&'static str> {
     let other = |name: &&str| {

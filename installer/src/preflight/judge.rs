@@ -64,7 +64,7 @@ fn volumes(demand: &Demand, facts: &Facts) -> Option<Finding> {
     let what = format!("`{first}` of `{}` is on another volume", demand.root.display());
     let finding = Finding::error("volumes", Exit::FileSystem, what)
         .why("what is installed gets its name by one rename, which needs one volume")
-        .fix("mount one volume at the install root itself; `data`, `logs` and `backups` may be volumes of their own");
+        .fix("mount one volume at the install root itself; `data` and `logs` may be volumes of their own");
     Some(finding)
 }
 

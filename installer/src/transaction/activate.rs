@@ -44,21 +44,26 @@ pub(super) fn activate(tx: &mut Tx<'_>, target: &Target<'_>) -> Result<(), TxErr
         return Err(give_back(tx, target, error));
     }
     confirm(tx, target).map_err(|cause| {
-        let situation = if cause.is_killed() {
-            Situation::Interrupted { active: Some(id) }
-        } else {
-            Situation::Active { generation: id }
-        };
-        TxError::new(cause, situation)
+        if cause.is_killed() {
+            return tx.interrupted(cause, false);
+        }
+        TxError::new(cause, Situation::Active { generation: id })
     })
 }
 
 /// Stops what runs and replaces the pointer.
 fn commit(tx: &mut Tx<'_>, target: &Target<'_>, stopped: &mut bool) -> Result<(), Cause> {
     tx.check_cancel()?;
-    if let Some(current) = tx.root.current()? {
-        *stopped = true;
-        stop_for(tx, target, &current)?;
+    match tx.root.current() {
+        Ok(Some(current)) => {
+            *stopped = true;
+            stop_for(tx, target, &current)?;
+        }
+        Err(error) if error.is_damage() => {
+            *stopped = true;
+            stop_unknown(tx, &error)?;
+        }
+        found => drop(found?),
     }
     tx.journal.append(&Record::Stopped)?;
     tx.reach(CrashPoint::Stopped)?;
@@ -84,6 +89,27 @@ fn stop_for(tx: &mut Tx<'_>, target: &Target<'_>, current: &GenerationRecord) ->
                 let source = GateError::Unclean { services, output };
                 return Err(Cause::NotClean { generation, source });
             }
+            note_unclean(tx, generation, &services);
+            Ok(())
+        }
+        Err(source) => Err(Cause::Stop { generation, source }),
+    }
+}
+
+/// Stops what runs when the record of the active generation is damaged: the front door is a copy of its launcher.
+fn stop_unknown(tx: &mut Tx<'_>, damage: &StateError) -> Result<(), Cause> {
+    let generation = tx.active().unwrap_or_default();
+    tx.note(format!(
+        "generation {generation} is stopped by the front door: {damage}"
+    ));
+    if !tx.root.dir().exists(&place::front_door())? {
+        return Ok(());
+    }
+    let door = place::front_door().below(tx.root.path());
+    tx.env.observer.phase(Phase::Stop, None);
+    match tx.env.gate.stop(&door, tx.root.path()) {
+        Ok(()) => Ok(()),
+        Err(GateError::Unclean { services, .. }) => {
             note_unclean(tx, generation, &services);
             Ok(())
         }
@@ -130,9 +156,8 @@ fn start(tx: &Tx<'_>, record: &GenerationRecord) -> Result<(), GateError> {
 /// Ends a transaction before its commit: everything goes back to where it was.
 pub(super) fn abort(tx: &mut Tx<'_>, cause: Cause, stopped: bool) -> TxError {
     let active = tx.active();
-    let interrupted = Situation::Interrupted { active };
     if cause.is_killed() {
-        return TxError::new(cause, interrupted);
+        return tx.interrupted(cause, stopped);
     }
     let full = cause.is_no_space();
     let before = tx.begin.pointer.clone();
@@ -140,23 +165,27 @@ pub(super) fn abort(tx: &mut Tx<'_>, cause: Cause, stopped: bool) -> TxError {
         .and_then(|()| undo(tx))
         .and_then(|()| tidy(tx, full));
     let Ok(kept) = undone else {
-        return TxError::new(cause, interrupted);
+        return tx.interrupted(cause, stopped);
     };
     let down = stopped && !start_again(tx);
     match close(tx, TxOutcome::Undone, Some(reason(&cause)), active) {
         Ok(_) => TxError::new(cause, Situation::Undone { active, kept, down }),
-        Err(_) => TxError::new(cause, interrupted),
+        Err(_) => tx.interrupted(cause, down),
     }
 }
 
-/// Starts the services of the generation that stays active; true if there is nothing to complain about.
-fn start_again(tx: &mut Tx<'_>) -> bool {
+/// Starts the services of the generation that stays active, if they are to run; true if there is nothing to complain about.
+pub(super) fn start_again(tx: &mut Tx<'_>) -> bool {
     let current = match tx.root.current() {
         Ok(Some(current)) if current.start => current,
         Ok(_) => return true,
         Err(_) => return false,
     };
-    match start(tx, &current) {
+    let Some(launcher) = tx.root.launcher(&current) else {
+        return true;
+    };
+    tx.env.observer.phase(Phase::Start, None);
+    match tx.env.gate.start_again(&launcher, tx.root.path()) {
         Ok(()) => true,
         Err(error) => {
             tx.note(format!("generation {} did not become ready again: {error}", current.id));
@@ -195,7 +224,7 @@ fn give_back(tx: &mut Tx<'_>, target: &Target<'_>, error: GateError) -> TxError 
         at: tx.now(),
         mark,
     };
-    let (to, active) = (tx.return_pointer().map(|p| p.current), Some(from));
+    let to = tx.return_pointer().map(|p| p.current);
     let returned = tx
         .journal
         .append(&record)
@@ -212,8 +241,8 @@ fn give_back(tx: &mut Tx<'_>, target: &Target<'_>, error: GateError) -> TxError 
                 marked: mark,
             },
         ),
-        Err(error) if error.is_killed() => TxError::new(error, Situation::Interrupted { active }),
-        Err(_) => TxError::new(cause, Situation::Interrupted { active }),
+        Err(error) if error.is_killed() => tx.interrupted(error, false),
+        Err(_) => tx.interrupted(cause, true),
     }
 }
 

@@ -20,11 +20,18 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Moves what is at `path` to the same place below `backups/<txid>`.
+    /// Moves what is at `path` to the same place below `backups/<txid>`; to one beside it, if an attempt that was stopped
+    /// has moved something there and it is here again.
     ///
     /// Crash: it is at one of the two places, because the directory that takes it is durable before.
     pub(super) fn take(&mut self, tx: &Tx<'_>, path: &RootPath) -> Result<(), Cause> {
-        let to = place::backup(tx.begin.txid()).join(path.as_str())?;
+        let mut to = place::backup(tx.begin.txid()).join(path.as_str())?;
+        for n in 1.. {
+            if !tx.root.dir().exists(&to)? {
+                break;
+            }
+            to = place::backup(tx.begin.txid()).join(&format!("{path}.{n}"))?;
+        }
         let mut above = to.parent();
         if let Some(parent) = &above {
             compose::create_dirs(tx.store, parent)?;

@@ -202,10 +202,17 @@ pub enum Situation {
         /// The new generation.
         generation: u64,
     },
+    /// What is installed is as it was, but its services were stopped and could not be started again.
+    Stopped {
+        /// The active generation.
+        active: Option<u64>,
+    },
     /// Undoing failed too: the journal tells the next command.
     Interrupted {
         /// The generation that the pointer names.
         active: Option<u64>,
+        /// Services were stopped, and nobody has started them since.
+        down: bool,
     },
 }
 
@@ -238,8 +245,19 @@ impl fmt::Display for Situation {
             Self::Active { generation } => {
                 write!(f, "generation {generation} is active; the transaction is not closed")
             }
-            Self::Interrupted { active } => {
-                write!(f, "the transaction is interrupted; {}", stays(active))
+            Self::Stopped { active } => {
+                write!(
+                    f,
+                    "nothing was written; {}, but its services are stopped",
+                    stays(active)
+                )
+            }
+            Self::Interrupted { active, down } => {
+                match active {
+                    Some(n) => write!(f, "the transaction is interrupted; generation {n} is active")?,
+                    None => write!(f, "the transaction is interrupted; no generation is active")?,
+                }
+                f.write_str(if *down { ", its services are stopped" } else { "" })
             }
         }
     }
@@ -251,6 +269,11 @@ impl TxError {
             cause: Box::new(cause.into()),
             situation,
         }
+    }
+
+    /// The same, with what the machine has become since.
+    pub(super) fn now(self, situation: Situation) -> Self {
+        Self { situation, ..self }
     }
 
     /// Why.

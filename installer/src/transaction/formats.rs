@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use kojibox_state::{
     InstallRoot,
+    layout::place,
     records::{ComponentRecord, GenerationRecord},
 };
 use serde::Serialize;
@@ -101,8 +102,11 @@ fn services_of(
 /// [`Cause::NoGeneration`], or whatever keeps the records from being read.
 pub fn data_changes(root: &InstallRoot, id: u64, gate: &dyn Gate) -> Result<Vec<FormatChange>, Cause> {
     let then = root.generation(id)?.ok_or(Cause::NoGeneration(id))?;
-    let Some(now) = root.current()? else {
-        return Ok(Vec::new());
+    let now = match root.current() {
+        Ok(Some(now)) => now,
+        Ok(None) => return Ok(Vec::new()),
+        Err(error) if error.is_damage() => return unrecorded_changes(root, &then, gate),
+        Err(error) => return Err(error.into()),
     };
     let mut changes = format_changes(root, &now, &then)?;
     if changes.is_empty() {
@@ -115,6 +119,35 @@ pub fn data_changes(root: &InstallRoot, id: u64, gate: &dyn Gate) -> Result<Vec<
         return Ok(changes);
     };
     changes.retain_mut(|change| misses(change, &known));
+    Ok(changes)
+}
+
+/// The same where the record of the active generation is damaged: the front door, a copy of its launcher, tells what is in use.
+fn unrecorded_changes(
+    root: &InstallRoot,
+    then: &GenerationRecord,
+    gate: &dyn Gate,
+) -> Result<Vec<FormatChange>, Cause> {
+    let door = place::front_door().below(root.path());
+    let known = gate.data(&door, root.path()).unwrap_or_default();
+    let mut changes = Vec::new();
+    for component in &then.components {
+        for service in services_of(root, then, component)? {
+            let Some(data) = known.get(&service).filter(|data| data.format != named(component)) else {
+                continue;
+            };
+            let mut change = FormatChange {
+                from: data.format.clone(),
+                to: named(component),
+                service,
+                since: None,
+                kept_in: None,
+            };
+            if misses(&mut change, &known) {
+                changes.push(change);
+            }
+        }
+    }
     Ok(changes)
 }
 

@@ -102,8 +102,12 @@ fn prepare<'a, 'p>(
     let mut components = BTreeMap::new();
     let mut trees: Vec<NewTree<'p>> = Vec::new();
     for (pack, component) in chosen(plan)? {
-        let record = component_record(root, pack, component, &installed)?;
-        if !installed.contains_key(&record.dir) && trees.iter().all(|t| t.record.dir != record.dir) {
+        let mut record = component_record(root, pack, component, &installed)?;
+        let planned = trees.iter().find(|t| t.record.dir == record.dir);
+        if let Some(planned) = planned {
+            // Two packs bring one tree; it is listed as the first one lists it.
+            record.index_sha256 = planned.record.index_sha256;
+        } else if !installed.contains_key(&record.dir) {
             let source = pack.source.as_deref().ok_or_else(|| Cause::NotKept {
                 pack: pack.manifest.pack.clone(),
                 component: component.id.clone(),
@@ -200,7 +204,7 @@ fn component_record(
         });
     }
     let index = root.index(present)?;
-    let mut findings = look_at(root.dir(), present, &index)?.findings;
+    let mut findings = look_at(root, present, &index)?.findings;
     findings.retain(|f| f.kind != FindingKind::Extra);
     if !findings.is_empty() {
         let generation = *generation;

@@ -1,13 +1,13 @@
 //! Owns `prune`: generations that nobody needs go, and with them the trees and records that no other generation names.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use kojibox_state::{
-    CrashPoint, InstallRoot, LockedRoot, StoreError, doc,
+    CrashPoint, Generation, InstallRoot, LockedRoot, StoreError, doc,
     journal::{Names, TxKind},
     layout::place,
     receipts::TxOutcome,
-    records::{GenerationRecord, Pointer},
+    records::Pointer,
     store::{Kind, compose, unless_absent},
 };
 
@@ -65,9 +65,16 @@ pub fn prune(locked: &mut LockedRoot, options: &PruneOptions, env: &Env<'_>) -> 
     let mut tx = Tx::new(locked, env, TxKind::Prune, &options.command).map_err(untouched)?;
     tx.begin.doomed = doomed;
     let bytes = tx.begin.doomed.components.iter().map(|dir| size_of(&tx, dir)).sum();
-    tx.begin()?;
-    let active = tx.active();
-    let trees = complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))?;
+    if let Err(error) = tx.begin() {
+        let full = error.cause().is_no_space() && matches!(error.situation(), Situation::Untouched { .. });
+        if !full {
+            return Err(error);
+        }
+        // No room to say so beforehand: what interrupted attempts have left belongs to no transaction any more.
+        sweep(&mut tx).map_err(untouched)?;
+        tx.begin()?;
+    }
+    let trees = complete(&mut tx).map_err(|cause| tx.interrupted(cause, false))?;
     Ok(Pruned {
         txid: Some(tx.begin.txid().to_owned()),
         generations: tx.begin.doomed.generations.clone(),
@@ -77,9 +84,54 @@ pub fn prune(locked: &mut LockedRoot, options: &PruneOptions, env: &Env<'_>) -> 
     })
 }
 
-/// What goes, and the generations that would but are in use.
+/// What goes, and the generations that would but are in use. A generation whose record is damaged is of no use and goes too,
+/// unless it is active (then nothing is removed) or pinned.
 fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
+    // Without the record of the active generation nobody knows which trees are its.
+    root.current()?;
     let generations = root.generations()?;
+    let kept = kept(root, &generations, keep)?;
+    let root_path = root.path().canonicalize().unwrap_or_else(|_| root.path().to_owned());
+    let running = kojibox_state::in_use_below(&root_path);
+    let runs = |dir: &str| {
+        running
+            .iter()
+            .any(|p| p.starts_with(place::component(dir).below(&root_path)))
+    };
+    let mut in_use = Vec::new();
+    for generation in &generations {
+        let id = generation.record.id;
+        if !kept.contains(&id) && generation.record.components.iter().any(|c| runs(&c.dir)) {
+            in_use.push(id);
+        }
+    }
+    let ids = generations.iter().map(|g| g.record.id);
+    let (staying, mut doomed): (Vec<u64>, Vec<u64>) = ids.partition(|id| kept.contains(id) || in_use.contains(id));
+    let damaged = root.damaged_generations()?.into_iter().map(|(id, _)| id);
+    let (unknown, useless): (Vec<u64>, Vec<u64>) = damaged.partition(|id| kept.contains(id));
+    doomed.extend(useless);
+    doomed.sort_unstable();
+    let mut going = unnamed(root, &Named::by(root, &doomed)?)?;
+    // A tree that a doomed generation names is ours; what no record ever named is not, and stays.
+    let ours = Named::by(root, &staying)?;
+    going
+        .components
+        .retain(|dir| (ours.dirs.contains(dir) || unknown.is_empty() && has_index(root, dir)) && !runs(dir));
+    let going_dirs = going.components.clone();
+    going.indexes.retain(|name| {
+        let dir = name.strip_suffix(".idx.zst").unwrap_or(name);
+        let there = root.dir().exists(&place::component(dir)).unwrap_or(true);
+        going_dirs.iter().any(|gone| gone == dir) || unknown.is_empty() && !there
+    });
+    if !unknown.is_empty() {
+        going.packs.retain(|digest| ours.packs.contains(digest));
+    }
+    going.generations = doomed;
+    Ok((going, in_use))
+}
+
+/// Generations that stay whatever runs.
+fn kept(root: &InstallRoot, generations: &[Generation], keep: usize) -> Result<Vec<u64>, Cause> {
     let pointer = root.pointer()?;
     let mut kept: Vec<u64> = pointer.iter().map(|p| p.current).collect();
     let newest = generations
@@ -87,7 +139,8 @@ fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
         .rev()
         .filter(|g| g.bad.is_none())
         .map(|g| g.record.id);
-    let previous = pointer.iter().filter_map(|p| p.previous);
+    let readable = |id: &u64| generations.iter().any(|g| g.record.id == *id);
+    let previous = pointer.iter().filter_map(|p| p.previous).filter(readable);
     // As long as nothing has proven the active one, the one before it is the only way back.
     if pointer.as_ref().is_some_and(|p| !p.confirmed) {
         kept.extend(previous.clone());
@@ -97,53 +150,17 @@ fn choose(root: &InstallRoot, keep: usize) -> Result<(Names, Vec<u64>), Cause> {
             kept.push(id);
         }
     }
-    kept.extend(generations.iter().filter(|g| g.pinned).map(|g| g.record.id));
-    let root_path = root.path().canonicalize().unwrap_or_else(|_| root.path().to_owned());
-    let running = kojibox_state::in_use_below(&root_path);
-    let mut in_use = Vec::new();
-    for generation in &generations {
-        let id = generation.record.id;
-        if !kept.contains(&id) && runs_from(&running, &root_path, &generation.record) {
-            in_use.push(id);
+    for id in root.generation_ids()? {
+        if root.dir().exists(&place::generation_pin(id))? {
+            kept.push(id);
         }
     }
-    let ids = generations.iter().map(|g| g.record.id);
-    let (staying, doomed): (Vec<u64>, Vec<u64>) = ids.partition(|id| kept.contains(id) || in_use.contains(id));
-    let mut going = unnamed(root, &Named::by(root, &doomed)?)?;
-    // A tree that a doomed generation names is ours; what no record ever named is not, and stays.
-    let ours = Named::by(root, &staying)?;
-    going
-        .components
-        .retain(|dir| ours.dirs.contains(dir) || has_index(root, dir));
-    going.generations = doomed;
-    Ok((going, in_use))
-}
-
-fn runs_from(running: &[std::path::PathBuf], root: &Path, record: &GenerationRecord) -> bool {
-    let trees: Vec<_> = record
-        .components
-        .iter()
-        .map(|c| place::component(&c.dir).below(root))
-        .collect();
-    running
-        .iter()
-        .any(|program| trees.iter().any(|tree| program.starts_with(tree)))
+    Ok(kept)
 }
 
 /// A directory of `components/` whose index is recorded: left by a removal that could not take it.
 fn has_index(root: &InstallRoot, dir: &str) -> bool {
-    let listed = root.dir().list(&place::component_records()).unwrap_or_default();
-    listed
-        .iter()
-        .any(|entry| entry.name.as_ref().is_ok_and(|name| is_index_of(name, dir)))
-}
-
-/// True if `<id>-<16 hex>.idx.zst` is the index of the tree `<id>-<version>-<16 hex>`.
-fn is_index_of(index: &str, dir: &str) -> bool {
-    let named = index.strip_suffix(".idx.zst").and_then(|stem| stem.rsplit_once('-'));
-    let Some((id, hex)) = named else { return false };
-    let version = dir.strip_prefix(id).and_then(|rest| rest.strip_suffix(hex));
-    version.is_some_and(|v| v.len() > 2 && v.starts_with('-') && v.ends_with('-'))
+    root.dir().exists(&place::component_index(dir)).unwrap_or(false)
 }
 
 fn is_in_use(error: &StoreError) -> bool {
@@ -219,7 +236,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
     }
     sync_names(tx, &place::components())?;
     for name in doomed.indexes.iter().filter(|name| !named.indexes.contains(*name)) {
-        if !stay.iter().any(|dir| is_index_of(name, dir)) {
+        if !stay.iter().any(|dir| place::index_name(dir) == **name) {
             unless_absent(tx.store.remove_file(&place::component_records().join(name)?))?;
         }
     }
@@ -248,13 +265,19 @@ fn forget_previous(tx: &Tx<'_>, doomed: &[u64]) -> Result<(), Cause> {
     }
 }
 
-/// Removes what interrupted attempts have left in staging.
-fn sweep(tx: &Tx<'_>) -> Result<(), Cause> {
+/// Removes what interrupted attempts have left in staging. What does not go (a program that still runs, a file of another
+/// user) is told and stays.
+fn sweep(tx: &mut Tx<'_>) -> Result<(), Cause> {
     for entry in tx.root.dir().list(&place::staging())? {
-        match entry.name.ok().and_then(|name| place::staging().join(&name).ok()) {
-            Some(ours) if ours == tx.staging() => {}
-            Some(old) => drop(compose::remove_tree(tx.store, &old)?),
-            None => tx.store.remove_all(&place::staging(), &entry.raw)?,
+        let shown = entry.raw.to_string_lossy().into_owned();
+        let removed = match entry.name.ok().and_then(|name| place::staging().join(&name).ok()) {
+            Some(ours) if ours == tx.staging() => continue,
+            Some(old) => compose::remove_tree(tx.store, &old).map(drop),
+            None => tx.store.remove_all(&place::staging(), &entry.raw),
+        };
+        match removed {
+            Err(error) if !error.is_killed() => tx.note(format!("could not remove `staging/{shown}`: {error}")),
+            removed => removed?,
         }
     }
     Ok(())

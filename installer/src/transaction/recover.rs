@@ -59,7 +59,7 @@ pub enum RecoveredHow {
 pub fn recover(locked: &mut LockedRoot, env: &Env<'_>) -> Result<Recovered, TxError> {
     recover_found(locked, env).map_err(|cause| {
         let active = locked.root().pointer().ok().flatten().map(|p| p.current);
-        TxError::new(cause, Situation::Interrupted { active })
+        TxError::new(cause, Situation::Interrupted { active, down: false })
     })
 }
 
@@ -87,7 +87,15 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
     // What was seen to be so must be so after a power cut too, before anything is built on it.
     locked.store().sync_tree(&place::state())?;
     let mut tx = Tx::resume(locked, env, &found, begin);
-    let how = continue_tx(&mut tx, &found)?;
+    let how = match continue_tx(&mut tx, &found) {
+        // What is kept for a next attempt is worth less than an end of this one.
+        Err(cause) if cause.is_no_space() => {
+            room::release(&tx)?;
+            let found = locked.root().journal()?;
+            continue_tx(&mut tx, &found)?
+        }
+        how => how?,
+    };
     let resumable = how == RecoveredHow::Undone && matches!(tx.begin.kind(), TxKind::Install | TxKind::Update);
     let kept = if resumable { room::staged_bytes(&tx)? } else { 0 };
     Ok(Recovered {

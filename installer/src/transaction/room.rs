@@ -32,6 +32,15 @@ pub(super) fn tidy(tx: &Tx<'_>, full: bool) -> Result<u64, Cause> {
     staged_bytes(tx)
 }
 
+/// Drops staged files, as few as give the volume its floor back, else all: a recovery needs a little room, and the way back
+/// asks the rest of staging what was published.
+pub(super) fn release(tx: &Tx<'_>) -> Result<(), Cause> {
+    if !make_room(tx)? {
+        compose::remove_tree(tx.store, &tx.staged("trees")?)?;
+    }
+    Ok(())
+}
+
 /// Bytes of the files in staging that a next attempt may use.
 pub(super) fn staged_bytes(tx: &Tx<'_>) -> Result<u64, Cause> {
     Ok(staged_files(tx)?.iter().map(|(_, len)| len).sum())

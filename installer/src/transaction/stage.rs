@@ -33,7 +33,7 @@ pub(super) struct NewTree<'p> {
 impl NewTree<'_> {
     /// File name of its recorded index.
     pub(super) fn index_name(&self) -> String {
-        place::index_name(&self.record.id, &self.record.tree_sha256)
+        place::index_name(&self.record.dir)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Owns [`Tx`]: one transaction under way, with its intention, its journal and what its receipt will say.
 
-use std::sync::atomic::Ordering;
+use std::{
+    cmp::Ordering::{Equal, Greater, Less},
+    sync::atomic::Ordering,
+};
 
 use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot, RootPath, Store, StoreError,
@@ -13,6 +16,11 @@ use kojibox_state::{
 
 use super::error::{Cause, Situation, TxError};
 use crate::plan::Env;
+
+/// How many notes a receipt records, and how long one is; how long a command is. Receipts are read with a limit.
+const NOTES: usize = 500;
+const NOTE: usize = 2000;
+const COMMAND: usize = 64 << 10;
 
 /// One transaction under way.
 pub(super) struct Tx<'a> {
@@ -38,7 +46,7 @@ impl<'a> Tx<'a> {
             kind,
             outcome: TxOutcome::Undone,
             reason: None,
-            command: command.to_owned(),
+            command: shorten(command, COMMAND),
             started: time(env),
             finished: String::new(),
             from: pointer.as_ref().map(|p| p.current),
@@ -88,10 +96,20 @@ impl<'a> Tx<'a> {
             let active = self.active();
             let situation = match self.root.recovery_needed() {
                 Ok(false) => Situation::Untouched { active },
-                _ => Situation::Interrupted { active },
+                _ => self.situation(false),
             };
             TxError::new(error, situation)
         })
+    }
+
+    /// The end of a transaction that the journal still tells of: what is active is read, not remembered.
+    pub(super) fn interrupted(&self, cause: impl Into<Cause>, down: bool) -> TxError {
+        TxError::new(cause, self.situation(down))
+    }
+
+    fn situation(&self, down: bool) -> Situation {
+        let active = self.root.pointer().ok().flatten().map(|p| p.current);
+        Situation::Interrupted { active, down }
     }
 
     pub(super) fn reach(&self, point: CrashPoint) -> Result<(), StoreError> {
@@ -135,7 +153,17 @@ impl<'a> Tx<'a> {
     /// Something a person and the receipt should know.
     pub(super) fn note(&mut self, text: String) {
         self.env.observer.note(&text);
-        self.begin.draft.notes.push(text);
+        self.record(&text);
+    }
+
+    /// Something the receipt should know. It has a largest size, so the first ones are recorded.
+    pub(super) fn record(&mut self, text: &str) {
+        let notes = &mut self.begin.draft.notes;
+        match notes.len().cmp(&NOTES) {
+            Less => notes.push(shorten(text, NOTE)),
+            Equal => notes.push("what was noted after this is not recorded".to_owned()),
+            Greater => {}
+        }
     }
 
     /// Ends here if a person asked for it.
@@ -151,26 +179,37 @@ impl<'a> Tx<'a> {
         time(self.env)
     }
 
+    /// Where a later rollback from `next` goes: the generation before, or the one before that if its gate never passed; one whose
+    /// record is damaged is no way back.
+    fn return_to(&self, next: u64) -> Option<u64> {
+        let before = self.begin.pointer.as_ref()?;
+        let candidates = if before.confirmed {
+            [Some(before.current), before.previous]
+        } else {
+            [before.previous, Some(before.current)]
+        };
+        let good = |id: &u64| *id != next && matches!(self.root.generation(*id), Ok(Some(_)));
+        candidates.into_iter().flatten().find(good)
+    }
+
     /// The pointer that this transaction writes.
     pub(super) fn next_pointer(&self, generation: u64, confirmed: bool) -> Pointer {
         Pointer {
             schema: Pointer::SCHEMA.to_owned(),
             current: generation,
-            previous: self.begin.pointer.as_ref().and_then(|p| return_to(p, generation)),
+            previous: self.return_to(generation),
             confirmed,
             txid: self.begin.txid().to_owned(),
         }
     }
 }
 
-/// Where a later rollback goes: the generation before, or the one before that if its gate never passed.
-fn return_to(before: &Pointer, next: u64) -> Option<u64> {
-    let candidates = if before.confirmed {
-        [Some(before.current), before.previous]
-    } else {
-        [before.previous, Some(before.current)]
-    };
-    candidates.into_iter().flatten().find(|id| *id != next)
+/// At most `most` bytes of `text`.
+fn shorten(text: &str, most: usize) -> String {
+    match text.floor_char_boundary(most) {
+        end if end < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
 }
 
 fn time(env: &Env<'_>) -> String {

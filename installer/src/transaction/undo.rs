@@ -56,7 +56,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// What must stay because a generation names it; those in `without` do not count.
+    /// What must stay because a generation names it; those in `without` do not count, and those whose record is damaged cannot.
     pub(super) fn by(root: &InstallRoot, without: &[u64]) -> Result<Self, Cause> {
         let mut named = Self::default();
         for generation in root.generations()? {
@@ -66,7 +66,7 @@ impl Named {
             named.packs.extend(generation.record.packs.iter().map(|p| p.digest));
             for c in &generation.record.components {
                 named.dirs.insert(c.dir.clone());
-                named.indexes.insert(place::index_name(&c.id, &c.tree_sha256));
+                named.indexes.insert(place::index_name(&c.dir));
             }
         }
         Ok(named)

@@ -14,7 +14,7 @@ use kojibox_state::{
 };
 
 use super::{
-    activate::{note_unclean, stop},
+    activate::{note_unclean, start_again, stop},
     error::{Cause, Situation, TxError},
     finish::close,
     hashing::{Hashed, Job, hash_all},
@@ -92,11 +92,25 @@ fn remove(locked: &LockedRoot, options: &UninstallOptions, env: &Env<'_>) -> Res
             Ok(()) => {}
             // Nothing runs, and the data stays as it is: that is all that is needed here.
             Err(GateError::Unclean { services, .. }) => note_unclean(&mut tx, generation, &services),
-            Err(source) => return Err(untouched(Cause::Stop { generation, source })),
+            Err(source) => return Err(not_begun(&mut tx, untouched(Cause::Stop { generation, source }))),
         }
     }
-    tx.begin()?;
-    complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))
+    if let Err(error) = tx.begin() {
+        return Err(not_begun(&mut tx, error));
+    }
+    complete(&mut tx).map_err(|cause| tx.interrupted(cause, true))
+}
+
+/// Nothing was removed, but services were stopped: what runs runs again.
+fn not_begun(tx: &mut Tx<'_>, error: TxError) -> TxError {
+    let active = match error.situation() {
+        Situation::Untouched { active } if !error.cause().is_killed() => *active,
+        _ => return error,
+    };
+    if start_again(tx) {
+        return error;
+    }
+    error.now(Situation::Stopped { active })
 }
 
 /// Carries out an uninstall that is in the journal; can be repeated.
@@ -232,10 +246,7 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
         compose::remove_tree(tx.store, &place::pack_record(&pack.digest))?;
     }
     for tree in trees {
-        unless_absent(
-            tx.store
-                .remove_file(&place::component_index(&tree.id, &tree.tree_sha256)),
-        )?;
+        unless_absent(tx.store.remove_file(&place::component_index(&tree.dir)))?;
     }
     // A generation is what names them, so it goes when they cannot come back.
     sync_names(tx, &place::pack_records())?;

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::{
     error::{Cause, Situation, TxError},
     hashing::{Hashed, Job, hash_all},
+    repair::pointer_complaint,
 };
 use crate::plan::{Env, Phase};
 
@@ -53,6 +54,10 @@ pub enum FindingKind {
     Index(String),
     /// The recorded manifest of a pack is missing or damaged.
     Manifest(String),
+    /// The record of a generation is missing or damaged, so nothing of it could be judged.
+    Record(String),
+    /// The pointer is damaged, or is not what the receipts say.
+    Pointer(String),
 }
 
 impl fmt::Display for Finding {
@@ -65,6 +70,8 @@ impl fmt::Display for Finding {
             FindingKind::Unreadable(_) => "is unreadable",
             FindingKind::Index(why) => return write!(f, "component `{}`: its list of files: {why}", self.component),
             FindingKind::Manifest(why) => return write!(f, "pack `{}`: its manifest: {why}", self.component),
+            FindingKind::Record(why) => return write!(f, "generation {}: its record: {why}", self.component),
+            FindingKind::Pointer(why) => return write!(f, "the pointer: {why}"),
         };
         let Self { component, path, .. } = self;
         if path.is_empty() {
@@ -111,6 +118,10 @@ fn verify_records(root: &InstallRoot, generation: Option<u64>, env: &Env<'_>) ->
     let trees = trees_of(&records);
     let mut result = verify_trees(root, &trees, env)?;
     result.generations = records.iter().map(|r| r.id).collect();
+    if generation.is_none() {
+        result.findings.extend(damaged_records(root)?);
+        result.findings.extend(damaged_pointer(root)?);
+    }
     for pack in packs_of(&records) {
         if let Err(error) = root.manifest(&pack.digest) {
             let why = damage(error)?;
@@ -119,6 +130,32 @@ fn verify_records(root: &InstallRoot, generation: Option<u64>, env: &Env<'_>) ->
     }
     result.findings.sort();
     Ok(result)
+}
+
+/// Generations whose record is damaged.
+pub(super) fn damaged_records(root: &InstallRoot) -> Result<Vec<Finding>, Cause> {
+    let damaged = root.damaged_generations()?.into_iter();
+    Ok(damaged
+        .map(|(id, why)| document_finding(id.to_string(), FindingKind::Record(why.to_string())))
+        .collect())
+}
+
+/// A pointer that is not what the receipts say. While a transaction is to be recovered, it is that one's.
+fn damaged_pointer(root: &InstallRoot) -> Result<Option<Finding>, Cause> {
+    if root.recovery_needed()? {
+        return Ok(None);
+    }
+    let why = pointer_complaint(root)?;
+    Ok(why.map(|why| document_finding(String::new(), FindingKind::Pointer(why))))
+}
+
+fn document_finding(component: String, kind: FindingKind) -> Finding {
+    Finding {
+        component,
+        dir: String::new(),
+        path: String::new(),
+        kind,
+    }
 }
 
 /// Every tree that these generations name, once.
@@ -172,7 +209,6 @@ pub(super) fn survey(
     env: &Env<'_>,
     sound: &mut dyn FnMut(&Digest, bool, &RootPath),
 ) -> Result<Verification, Cause> {
-    let modes = root.keeps_modes()?;
     let mut out = Verification::default();
     let (mut jobs, mut owners) = (Vec::new(), Vec::new());
     for tree in trees {
@@ -190,10 +226,7 @@ pub(super) fn survey(
                 }
             },
         };
-        let mut look = look_at(root.dir(), tree, index)?;
-        if !modes {
-            look.findings.retain(|f| f.kind != FindingKind::Mode);
-        }
+        let mut look = look_at(root, tree, index)?;
         let odd: BTreeSet<&str> = look.findings.iter().map(|f| f.path.as_str()).collect();
         for (path, sha256, size) in &look.unhashed {
             let full = place::component(&tree.dir).join(path)?;
@@ -244,8 +277,10 @@ pub(super) struct Look {
     pub(super) unhashed: Vec<(String, Digest, u64)>,
 }
 
-/// Compares names, kinds, sizes, modes and link targets.
-pub(super) fn look_at(root: &RootDir, tree: &ComponentRecord, index: &Index) -> Result<Look, Cause> {
+/// Compares names, kinds, sizes, link targets, and modes where the file system has any.
+pub(super) fn look_at(root: &InstallRoot, tree: &ComponentRecord, index: &Index) -> Result<Look, Cause> {
+    let modes = root.keeps_modes()?;
+    let root = root.dir();
     let top = place::component(&tree.dir);
     let mut look = Look::default();
     if root.stat(&top)?.is_none_or(|s| s.kind != Kind::Dir) {
@@ -276,6 +311,9 @@ pub(super) fn look_at(root: &RootDir, tree: &ComponentRecord, index: &Index) -> 
     let missing = index.entries().iter().filter(|e| !seen.contains(e.path().as_str()));
     look.findings
         .extend(missing.map(|e| finding(tree, e.path(), FindingKind::Missing)));
+    if !modes {
+        look.findings.retain(|f| f.kind != FindingKind::Mode);
+    }
     Ok(look)
 }
 

@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod outside;

@@ -74,7 +74,7 @@ fn names(root: &InstallRoot, at: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     for generation in root.generations().unwrap() {
         for c in &generation.record.components {
             named.insert(place::component(&c.dir).to_string());
-            named.insert(place::component_index(&c.id, &c.tree_sha256).to_string());
+            named.insert(place::component_index(&c.dir).to_string());
         }
         for pack in &generation.record.packs {
             named.insert(place::pack_record(&pack.digest).to_string());
@@ -93,7 +93,15 @@ fn names(root: &InstallRoot, at: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 fn check_pointer(root: &InstallRoot, at: &str) {
-    let Some(pointer) = root.pointer().unwrap() else { return };
+    let pointer = root.pointer().unwrap();
+    if let Some((newest, _)) = root.history().unwrap().pop() {
+        assert_eq!(
+            newest.to,
+            pointer.as_ref().map(|p| p.current),
+            "{at}: the newest receipt says what is active"
+        );
+    }
+    let Some(pointer) = pointer else { return };
     let generations = root.generations().unwrap();
     let current = generations.iter().find(|g| g.record.id == pointer.current);
     let current = current.unwrap_or_else(|| panic!("{at}: the pointer names generation {}", pointer.current));

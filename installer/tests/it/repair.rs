@@ -130,7 +130,7 @@ fn a_whole_tree_and_its_records_come_back() {
     let app = record.components.iter().find(|c| c.id == "app").unwrap();
     let root = &machine.root;
     fs::remove_dir_all(place::component(&app.dir).below(root)).unwrap();
-    let index = place::component_index("web", &record.components[2].tree_sha256).below(root);
+    let index = place::component_index(&record.components[2].dir).below(root);
     overwrite(&index, b"no index");
     fs::remove_dir_all(place::pack_record(&record.packs[0].digest).below(root)).unwrap();
     let seen = verify(&machine.open(), None, &machine.world.env()).unwrap();

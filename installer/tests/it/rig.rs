@@ -116,6 +116,11 @@ pub(crate) fn web() -> Tree {
     Tree::new("web", "1.0.0").file("index.html", 0o644, b"<title>hello</title>\n".to_vec())
 }
 
+/// A component whose files no release changes, but whose version follows the pack's, as its templates do.
+pub(crate) fn same(n: u8) -> Tree {
+    Tree::new("same", &format!("{n}.0.0")).file("page.conf", 0o644, b"port = {{ports.main}}\n".to_vec())
+}
+
 /// A launcher; the gate knows releases by its bytes.
 pub(crate) fn launcher(n: u8) -> Tree {
     let name = format!("kojibox{}", std::env::consts::EXE_SUFFIX);
@@ -146,9 +151,14 @@ impl Stick {
 
     /// Builds a pack of release `n` from `trees`, with one service in component `app` if there is a launcher.
     pub(crate) fn pack(&self, n: u8, trees: &[Tree]) -> PlannedPack {
+        self.pack_called("demo", n, trees)
+    }
+
+    /// The same under another name.
+    pub(crate) fn pack_called(&self, name: &str, n: u8, trees: &[Tree]) -> PlannedPack {
         let components: Vec<Component> = trees.iter().map(|tree| self.component(tree)).collect();
         let ids: BTreeSet<String> = components.iter().map(|c| c.id.clone()).collect();
-        let manifest = manifest(n, components, ids.contains(LAUNCHER));
+        let manifest = manifest(name, n, components, ids.contains(LAUNCHER));
         let bytes = manifest.to_canonical_json();
         let digest = Digest::of(&bytes);
         let name = names::manifest(&manifest.file_stem());
@@ -206,11 +216,11 @@ impl Stick {
     }
 }
 
-fn manifest(n: u8, mut components: Vec<Component>, with_service: bool) -> Manifest {
+fn manifest(pack: &str, n: u8, mut components: Vec<Component>, with_service: bool) -> Manifest {
     components.sort_by(|a, b| a.id.cmp(&b.id));
     let installed = components.iter().map(|c| c.installed_size).sum();
     let file = |name: &str| DataFile {
-        name: format!("demo-{n}.0.0-any.{name}"),
+        name: format!("{pack}-{n}.0.0-any.{name}"),
         size: 1,
         sha256: Digest::of(name.as_bytes()),
     };
@@ -221,7 +231,7 @@ fn manifest(n: u8, mut components: Vec<Component>, with_service: bool) -> Manife
     Manifest {
         schema: "kojibox.pack/1.0".to_owned(),
         readable_since: 0,
-        pack: "demo".to_owned(),
+        pack: pack.to_owned(),
         title: BTreeMap::new(),
         version: format!("{n}.0.0"),
         sequence: u64::from(n) * 1_000_000,
@@ -375,6 +385,10 @@ impl Gate for FakeGate {
             });
         }
         Ok(())
+    }
+
+    fn start_again(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
+        self.start(launcher, root)
     }
 }
 

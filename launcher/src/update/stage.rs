@@ -32,7 +32,7 @@ impl Tx<'_> {
             self.stage_program(&top)?;
             let indexes = self.staged("indexes")?;
             compose::create_dirs(self.store, &indexes)?;
-            let name = place::index_name(&self.component.id, &self.component.tree_sha256);
+            let name = place::index_name(&self.component.dir);
             self.write(&indexes.join(&name)?, self.index.bytes())?;
             self.store.reach(CrashPoint::TreeStaged)?;
         } else {

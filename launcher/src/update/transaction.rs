@@ -137,7 +137,7 @@ impl<'a> Tx<'a> {
                 generations: vec![id],
                 components: fresh(component.dir.clone()),
                 packs: Vec::new(),
-                indexes: fresh(place::index_name(&component.id, &component.tree_sha256)),
+                indexes: fresh(place::index_name(&component.dir)),
             },
             doomed: Names::default(),
             floors: Some(floors(offer)),

@@ -191,7 +191,7 @@ impl Handle {
         self.forget();
         match fs::renameat_with(&*source, from.name(), &*target, to.name(), fs::RenameFlags::NOREPLACE) {
             // A file system without the flag: the exclusive lock keeps the two calls together.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            Err(error) if error == Errno::INVAL || is_unsupported(error) => {
                 match fs::statat(&*target, to.name(), AtFlags::SYMLINK_NOFOLLOW) {
                     Err(Errno::NOENT) => Ok(fs::renameat(&*source, from.name(), &*target, to.name())?),
                     Ok(_) => Err(Errno::EXIST.into()),
@@ -238,8 +238,7 @@ impl Handle {
     }
 
     pub(crate) fn sync_dir(&self, path: &RootPath) -> io::Result<()> {
-        let dir = self.dir(path)?;
-        Ok(retry_on_intr(|| fs::fsync(&*dir))?)
+        os::sync_fd(self.dir(path)?.as_fd())
     }
 
     pub(crate) fn sync_tree(&self, path: &RootPath) -> io::Result<()> {
@@ -272,10 +271,15 @@ fn set_open_mode(file: &File, mode: FileMode) -> io::Result<()> {
     };
     match retry_on_intr(|| fs::fchmod(file, bits)) {
         // Refused though we may: a file system without modes (FAT, exFAT), where there is nothing to set.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) if is_unsupported(error) => Ok(()),
         Err(Errno::PERM) if may_set_modes(file)? => Ok(()),
         done => Ok(done?),
     }
+}
+
+/// One number on Linux, two on macOS.
+fn is_unsupported(error: Errno) -> bool {
+    [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
 }
 
 fn may_set_modes(file: &File) -> io::Result<bool> {

@@ -14,6 +14,7 @@ use std::{
     os::windows::{
         ffi::OsStrExt as _,
         fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+        io::AsRawHandle as _,
     },
     path::{Path, PathBuf},
     thread,
@@ -26,9 +27,9 @@ use windows_sys::Win32::{
         ERROR_OPERATION_ABORTED, ERROR_SHARING_VIOLATION, ERROR_WRITE_PROTECT,
     },
     Storage::FileSystem::{
-        FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS,
-        FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_READ, FILE_SHARE_WRITE, MOVEFILE_REPLACE_EXISTING,
-        MOVEFILE_WRITE_THROUGH, MoveFileExW, SetFileAttributesW,
+        BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_READONLY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS,
+        FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_READ, FILE_SHARE_WRITE, GetFileInformationByHandle,
+        MOVEFILE_REPLACE_EXISTING, MOVEFILE_WRITE_THROUGH, MoveFileExW, SetFileAttributesW,
     },
 };
 
@@ -142,6 +143,10 @@ impl Handle {
 
     pub(crate) fn set_mode(&self, path: &RootPath, mode: FileMode) -> io::Result<()> {
         let full = self.at(path)?;
+        if mode.is_read_only() {
+            // A stop between the last byte and the mode leaves bytes that were never flushed, and a read-only file is not.
+            self.sync_file(path)?;
+        }
         let mut permissions = std::fs::symlink_metadata(&full)?.permissions();
         permissions.set_readonly(mode.is_read_only());
         std::fs::set_permissions(full, permissions)
@@ -210,7 +215,6 @@ impl Handle {
         patiently(|| std::fs::remove_dir(&full))
     }
 
-    /// Read-only files were flushed when they were finished.
     /// Removes a whole directory, whatever the names in it; std follows no link below `path`.
     #[expect(clippy::unused_self, reason = "the twin forgets what it has open")]
     pub(crate) fn remove_all(&self, path: &Path) -> io::Result<()> {
@@ -222,6 +226,7 @@ impl Handle {
         }
     }
 
+    /// Read-only files were flushed when they became so.
     pub(crate) fn sync_file(&self, path: &RootPath) -> io::Result<()> {
         let full = self.at(path)?;
         if std::fs::symlink_metadata(&full)?.permissions().readonly() {
@@ -350,10 +355,24 @@ pub(crate) fn open_lock(root: &Handle, path: &RootPath) -> io::Result<File> {
     root.checked(path, options().read(true).write(true).create(true).truncate(false))
 }
 
-/// True: a file that somebody has open without sharing its removal keeps its name.
-#[expect(clippy::unnecessary_wraps, reason = "one signature on all systems")]
-pub(crate) fn is_named(_root: &Handle, _path: &RootPath, _file: &File) -> io::Result<bool> {
-    Ok(true)
+/// True if `path` still names `file`: a lock on a removed file keeps nobody out.
+pub(crate) fn is_named(root: &Handle, path: &RootPath, file: &File) -> io::Result<bool> {
+    match options().read(true).open(root.at(path)?) {
+        Ok(there) => Ok(identity(&there)? == identity(file)?),
+        // Removed, or about to be once the last one has closed it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Volume and number of an open file.
+fn identity(file: &File) -> io::Result<(u32, u32, u32)> {
+    let mut about = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open for the call, and the structure is a local that it fills.
+    if unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut about) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((about.dwVolumeSerialNumber, about.nFileIndexHigh, about.nFileIndexLow))
 }
 
 /// Makes the directory of a new root and what is missing above it.

@@ -62,6 +62,26 @@ fn every_cut_keeps_the_whole_records_before_it() {
 }
 
 #[test]
+fn a_whole_line_of_a_newer_program_is_never_taken_for_a_torn_one() {
+    let dir = with_journal();
+    let whole = write_three(&dir);
+    let root = RootDir::open(dir.path()).unwrap();
+    let json = br#"{"step":"postponed","until":"tomorrow"}"#;
+    let sum = kojibox_signing::Digest::of(json).short();
+    let unknown = format!("kbxj1 {:08x} {sum} {}\n", json.len(), String::from_utf8_lossy(json));
+    for line in [unknown.as_str(), "kbxj2 00000010 whatever it is\n", "kbxj17 "] {
+        for before in [&b""[..], &whole] {
+            std::fs::write(dir.path().join("state/journal"), [before, line.as_bytes()].concat()).unwrap();
+            let read = journal::read(&root);
+            assert!(matches!(read, Err(StateError::Schema { .. })), "{line}: {read:?}");
+        }
+    }
+    // Its beginning may be that of a line of ours.
+    std::fs::write(dir.path().join("state/journal"), &unknown[..unknown.len() - 1]).unwrap();
+    assert_eq!(journal::read(&root).unwrap().torn, unknown.len() as u64 - 1);
+}
+
+#[test]
 fn a_flipped_byte_cuts_the_tail_or_is_refused_in_the_middle() {
     let dir = with_journal();
     let whole = write_three(&dir);

@@ -2,7 +2,9 @@
 //!
 //! Every step looks before it acts. The mirror says what is left to do: what has its place is not in it any more. What is
 //! in the way (a directory where a file belongs, something else where a directory belongs) goes to `backups/<txid>`, and
-//! so do things that are not part of a tree, if that was asked for: they may be a person's, so nothing is deleted.
+//! so do things that are not part of a tree, if that was asked for: they may be a person's, so nothing is deleted. What can
+//! neither be replaced nor moved (a mount point, a file of another user) stays, and the repair goes on without it: a
+//! transaction that is only carried on must come to an end.
 
 use std::collections::BTreeSet;
 
@@ -23,17 +25,26 @@ use super::super::{
 };
 use crate::plan::Phase;
 
-/// Puts everything in its place; gives what was moved to `backups/`, as paths in the root.
+/// How a repair was carried out; paths in the root.
+pub(in super::super) struct Carried {
+    /// Moved to `backups/`.
+    pub(super) moved: Vec<String>,
+    /// What could not get its place.
+    pub(super) skipped: Vec<RootPath>,
+}
+
+/// Puts everything in its place.
 ///
 /// Crash: each thing is what it was or what was signed; the rest of the mirror tells the next attempt what to do.
-pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
+pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Carried, Cause> {
     let top = super::mirror(tx)?;
     let steps = walk(tx, &top)?;
     tx.env.observer.phase(Phase::Publish, Some(steps.len() as u64));
-    let mut aside = Aside::default();
+    let (mut aside, mut skipped) = (Aside::default(), Vec::new());
     let (dirs, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.kind == Kind::Dir);
     for step in &dirs {
-        make_dir(tx, step, &mut aside)?;
+        let done = make_dir(tx, step, &mut aside);
+        unless_obstructed(tx, step, done, &mut skipped)?;
         tx.env.observer.add(1);
     }
     // A directory must be certain to be there before the only copy of anything is moved into it.
@@ -41,8 +52,9 @@ pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> 
     for dir in &touched {
         sync_names(tx, dir)?;
     }
-    for (n, step) in others.iter().enumerate() {
-        put(tx, step, n, &mut aside)?;
+    for step in &others {
+        let done = put(tx, step, &mut aside);
+        unless_obstructed(tx, step, done, &mut skipped)?;
         tx.env.observer.add(1);
     }
     if tx.begin.extra_aside {
@@ -55,11 +67,31 @@ pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> 
     tx.reach(CrashPoint::Repaired)?;
     for path in &moved {
         let backup = place::backup(tx.begin.txid());
-        tx.begin.draft.notes.push(format!("`{path}` was moved to `{backup}`"));
+        tx.record(&format!("`{path}` was moved to `{backup}`"));
     }
     let active = tx.active();
     close(tx, TxOutcome::Done, None, active)?;
-    Ok(moved)
+    Ok(Carried { moved, skipped })
+}
+
+/// Goes on without what cannot get its place; every other failure ends this attempt.
+fn unless_obstructed(
+    tx: &mut Tx<'_>,
+    step: &Step,
+    done: Result<(), Cause>,
+    skipped: &mut Vec<RootPath>,
+) -> Result<(), Cause> {
+    match done {
+        Err(Cause::State(error)) if error.store().is_some_and(stays) => {
+            let why = std::error::Error::source(&error)
+                .map(|s| format!(": {s}"))
+                .unwrap_or_default();
+            tx.note(format!("`{}` was not repaired: {error}{why}", step.place));
+            skipped.push(step.place.clone());
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// One thing of the mirror.
@@ -101,7 +133,7 @@ fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
 }
 
 /// Gives a file or a link its place in one step.
-fn put(tx: &Tx<'_>, step: &Step, n: usize, aside: &mut Aside) -> Result<(), Cause> {
+fn put(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
     let there = tx.root.dir().stat(&step.place)?;
     if there.is_some_and(|s| !matches!(s.kind, Kind::File | Kind::Link)) {
         aside.take(tx, &step.place)?;
@@ -114,7 +146,14 @@ fn put(tx: &Tx<'_>, step: &Step, n: usize, aside: &mut Aside) -> Result<(), Caus
     if step.kind == Kind::File && program {
         let old = tx.staged("dead")?;
         compose::create_dirs(tx.store, &old)?;
-        let old = old.join(&n.to_string())?;
+        // An attempt that was stopped may have left one there that still runs.
+        let mut names = (0..).map(|n: u32| old.join(&n.to_string()));
+        let old = loop {
+            let old = names.next().expect("names without end")?;
+            if !tx.root.dir().exists(&old)? {
+                break old;
+            }
+        };
         return Ok(tx.store.replace_program(&step.staged, &step.place, &old)?);
     }
     Ok(tx.store.replace(&step.staged, &step.place)?)
@@ -126,7 +165,7 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
     for tree in trees_of(&records) {
         // What a tree should hold is not known without its list.
         let Ok(index) = tx.root.index(tree) else { continue };
-        let findings = look_at(tx.root.dir(), tree, &index)?.findings;
+        let findings = look_at(tx.root, tree, &index)?.findings;
         for extra in findings.iter().filter(|f| f.kind == FindingKind::Extra) {
             let Ok(path) = place::component(&tree.dir).join(&extra.path) else {
                 continue;
@@ -142,8 +181,12 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
     Ok(())
 }
 
-/// A thing that cannot be moved stays: another volume, or a name that the file system gives in another form.
+/// A thing that cannot be moved stays: another volume, another user's, a mount point, what lies under such a thing, or a name
+/// that the file system gives in another form. A full or a failing disk is no such thing.
 fn stays(error: &StoreError) -> bool {
-    use std::io::ErrorKind::{CrossesDevices, NotFound};
-    matches!(error.kind(), Some(CrossesDevices | NotFound))
+    use std::io::ErrorKind::{CrossesDevices, IsADirectory, NotADirectory, NotFound, PermissionDenied, ResourceBusy};
+    matches!(
+        error.kind(),
+        Some(CrossesDevices | IsADirectory | NotADirectory | NotFound | PermissionDenied | ResourceBusy)
+    )
 }

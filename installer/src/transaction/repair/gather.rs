@@ -71,7 +71,7 @@ fn gather_records(tx: &Tx<'_>, records: &Records, plan: &Plan, out: &mut Gathere
     for tree in plan_trees(records, tx)? {
         if let Some(index) = records.mended.get(&tree.dir) {
             compose::create_dirs(tx.store, &dir)?;
-            let name = place::index_name(&tree.id, &tree.tree_sha256);
+            let name = place::index_name(&tree.dir);
             write(tx, &dir.join(&name)?, index.bytes())?;
         }
     }

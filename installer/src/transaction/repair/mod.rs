@@ -10,6 +10,7 @@
 mod carry;
 mod gather;
 mod mend;
+mod pointer;
 mod want;
 
 use std::{
@@ -27,7 +28,9 @@ use kojibox_state::{
 };
 use serde::Serialize;
 
+use carry::Carried;
 pub(super) use carry::complete;
+pub(super) use pointer::complaint as pointer_complaint;
 
 use super::{
     activate::abort,
@@ -35,7 +38,7 @@ use super::{
     recover::recover,
     rollback::receipt_pack,
     tx::Tx,
-    verify::{Finding, FindingKind, Verification, packs_of, survey, trees_of},
+    verify::{Finding, FindingKind, Verification, damaged_records, packs_of, survey, trees_of},
 };
 use crate::plan::{Env, Phase};
 use gather::gather;
@@ -62,8 +65,10 @@ pub struct RepairOptions {
 /// What was repaired and what was not.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// Transaction; none if nothing was done.
+    /// Transaction; none if no tree was repaired.
     pub txid: Option<String>,
+    /// What was wrong with the pointer, which is right now (with a dry run: would be).
+    pub pointer: Option<String>,
     /// What was wrong and is right now (with a dry run: would be).
     pub repaired: Vec<Finding>,
     /// Files among them, and their bytes.
@@ -113,11 +118,15 @@ pub fn repair(
         let active = locked.root().pointer().ok().flatten().map(|p| p.current);
         TxError::new(cause, Situation::Untouched { active })
     };
+    let pointer = pointer::mend(locked, options.dry_run).map_err(untouched)?;
     let (seen, records, plan, sound) = examine(locked, sources, env).map_err(untouched)?;
     let extra = seen.findings.iter().any(|f| f.kind == FindingKind::Extra);
     let aside = options.remove_extra && extra;
     if options.dry_run || (plan.is_empty() && !aside) {
-        return Ok(foretold(locked, &seen, plan, aside, options));
+        return Ok(Repaired {
+            pointer,
+            ..foretold(locked, &seen, plan, aside, options)
+        });
     }
     let mut tx = begin(locked, &plan, &records, options, env).map_err(untouched)?;
     tx.begin()?;
@@ -129,12 +138,14 @@ pub fn repair(
         Ok(gathered) => gathered,
         Err(cause) => return Err(abort(&mut tx, cause, false)),
     };
-    let active = tx.active();
-    let moved = complete(&mut tx).map_err(|cause| TxError::new(cause, Situation::Interrupted { active }))?;
+    let Carried { moved, skipped } = complete(&mut tx).map_err(|cause| tx.interrupted(cause, false))?;
+    let mut cured = gathered.cured;
+    cured.retain(|finding| skipped.iter().all(|place| place.as_str() != place_of(finding)));
     Ok(Repaired {
         txid: Some(tx.begin.txid().to_owned()),
-        left: left(&seen, &gathered.cured, &moved),
-        repaired: gathered.cured,
+        pointer,
+        left: left(&seen, &cured, &moved),
+        repaired: cured,
         files: gathered.files,
         bytes: gathered.bytes,
         read: tx.begin.draft.bytes.read,
@@ -159,6 +170,7 @@ fn examine(
     let mut seen = survey(root, &trees_of(&generations), &records.mended, env, &mut keep)?;
     seen.generations = generations.iter().map(|g| g.id).collect();
     seen.findings.extend(records.findings.iter().cloned());
+    seen.findings.extend(damaged_records(root)?);
     seen.findings.sort();
     // A list of files that was found on a medium is still one that is damaged here.
     seen.findings.dedup();
@@ -173,6 +185,7 @@ fn foretold(locked: &LockedRoot, seen: &Verification, plan: Plan, aside: bool, o
     let extra: Vec<_> = extra.map(place_of).collect();
     Repaired {
         txid: None,
+        pointer: None,
         left: left(seen, &cured, if options.dry_run { &extra } else { &[] }),
         repaired: cured,
         files: plan.files(),

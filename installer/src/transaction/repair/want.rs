@@ -246,7 +246,11 @@ fn wanted(
 fn is_curable(kind: &FindingKind) -> bool {
     match kind {
         FindingKind::Missing | FindingKind::Changed | FindingKind::Mode | FindingKind::Unreadable(_) => true,
-        FindingKind::Extra | FindingKind::Index(_) | FindingKind::Manifest(_) => false,
+        FindingKind::Extra
+        | FindingKind::Index(_)
+        | FindingKind::Manifest(_)
+        | FindingKind::Record(_)
+        | FindingKind::Pointer(_) => false,
     }
 }
 

@@ -90,10 +90,32 @@ fn recover_once(root: &Path, at: &str) {
 
 /// Recovers twice; the second time must find nothing and change nothing.
 fn recover_twice(root: &Path, at: &str) {
+    let interrupted = InstallRoot::open(root).unwrap();
+    let begun = interrupted
+        .journal()
+        .unwrap()
+        .begin()
+        .map(|begin| begin.txid().to_owned());
+    let past: Vec<_> = txids(&interrupted)
+        .into_iter()
+        .filter(|txid| Some(txid) != begun.as_ref())
+        .collect();
     recover_once(root, at);
+    let now = txids(&InstallRoot::open(root).unwrap());
+    let expected: Vec<_> = past.into_iter().chain(begun).collect();
+    assert_eq!(
+        now, expected,
+        "{at}: the interrupted transaction has one receipt, the last"
+    );
     let once = snapshot(root);
     recover_once(root, at);
     assert!(snapshot(root) == once, "{at}: recovery is idempotent");
+}
+
+/// Transactions that have a receipt, in order.
+fn txids(root: &InstallRoot) -> Vec<String> {
+    let history = root.history().unwrap().into_iter();
+    history.map(|(receipt, _)| receipt.txid).collect()
 }
 
 /// Recovers, compares with the model, runs the command to its end.
@@ -229,7 +251,7 @@ fn every_named_point_is_passed_and_recovered_from() {
         &update[..],
         &returning[..],
         &repair[..],
-        &[P::Doomed, P::RootMade, P::Pinned][..],
+        &[P::Doomed, P::RootMade, P::Pointed, P::Pinned][..],
     ]
     .concat()
     .into_iter()
@@ -237,6 +259,6 @@ fn every_named_point_is_passed_and_recovered_from() {
     let all: BTreeSet<P> = P::ALL.iter().copied().collect();
     assert_eq!(
         covered, all,
-        "every point has its row here; making a root and pinning are tested in `kojibox-state`"
+        "every point has its row here; a pointer that is rebuilt is in `documents`, making a root and pinning in `kojibox-state`"
     );
 }

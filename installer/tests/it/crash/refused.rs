@@ -6,7 +6,7 @@ use kojibox_installer::transaction::{Situation, TxError, recover};
 use kojibox_state::{
     InstallRoot,
     journal::Record,
-    store::{Fault, FaultPlan, Refusal},
+    store::{Asked, Fault, FaultPlan, Refusal},
 };
 
 use super::{check_active, copy, faulty, kill, kit, last_asked, op::Op, recover_twice, settle_refused, told, visited};
@@ -52,10 +52,34 @@ pub(super) fn everywhere(op: Op) {
             points += 1;
             let asked = &faults.asked()[usize::try_from(at).unwrap() - 1];
             let name = format!("{op:?}, {:?} at {at} ({} {})", plan.fault, asked.what, asked.path);
+            if ended.is_ok() {
+                let asked = faults.asked();
+                assert!(
+                    may_be_overlooked(op, plan, &asked),
+                    "{name}: it was refused, and nobody said so"
+                );
+            }
             check_situation(op, &root, ended.err().as_ref(), was, is_full(plan.fault), &name);
             settle_refused(kit(), op, &root, &name);
         }
     }
+}
+
+/// Whether a transaction may end well although this was refused: there is another way, it was told and is left to the next one, or
+/// the transaction was over. Everything else must be an error: a sync that fails unseen is data that is lost.
+fn may_be_overlooked(op: Op, plan: FaultPlan, asked: &[Asked]) -> bool {
+    let at = usize::try_from(plan.at).unwrap() - 1;
+    let refused = &asked[at];
+    let done = asked.iter().rposition(|a| a.what == "append").unwrap_or(0);
+    let other_way = matches!(refused.what, "reflink" | "hard_link");
+    // Staged bytes that an earlier attempt left, and what services made.
+    let whole = refused.what == "remove_all" && matches!(op, Op::Uninstall | Op::Purge);
+    let left = whole || refused.what.starts_with("remove") && refused.path.as_str().starts_with("staging/");
+    // Not ours to change; named in the result, or a tree that stays for the next prune.
+    let pruned = op == Op::Prune && refused.what == "rename";
+    let obstructed = (pruned || op == Op::Repair) && plan.fault == Fault::Refused(Refusal::Denied);
+    let repeated = plan.fault == Fault::Refused(Refusal::Interrupted);
+    at > done || other_way || left || obstructed || repeated
 }
 
 /// Stops `op` at every mutation and refuses every mutation of the recovery that follows; then recovers.
@@ -125,8 +149,11 @@ fn check_situation(op: Op, root: &Path, error: Option<&TxError>, was: Option<u8>
             let pointer = InstallRoot::open(root).unwrap().pointer().unwrap().unwrap();
             assert_eq!(pointer.current, *generation, "{at}");
         }
-        Situation::Interrupted { .. } => {
+        Situation::Stopped { .. } => unreachable!("{at}: services that start again"),
+        Situation::Interrupted { active, .. } => {
             let root = InstallRoot::open(root).unwrap();
+            let named = root.pointer().unwrap().map(|p| p.current);
+            assert_eq!(named, *active, "{at}: what it says is active is what the pointer names");
             assert!(root.recovery_needed().unwrap(), "{at}: recovery is due");
         }
     }
