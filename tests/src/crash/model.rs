@@ -111,8 +111,7 @@ fn generation(root: &Path, record: &Value, trees: Trees, named: &mut BTreeSet<St
     ensure(components.len() == 2, || format!("{} components", components.len()))?;
     for component in components {
         let (id, dir) = (text(&component["id"]), text(&component["dir"]));
-        let hex = text(&component["tree_sha256"]);
-        let index = format!("records/components/{id}-{}.idx.zst", &hex[..16.min(hex.len())]);
+        let index = format!("records/components/{dir}.idx.zst");
         let recorded = expect_digest(&root.join(&index), &text(&component["index_sha256"]));
         let mut found = picture(&root.join("components").join(&dir))?;
         let expected = if id == "tree" {

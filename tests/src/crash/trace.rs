@@ -43,6 +43,32 @@ impl Call {
         open || !self.name.contains("write") && self.args.contains(&format!("\"{root}"))
     }
 
+    /// Its arguments without what is another in each run: where the root lies, numbers of descriptors and of transactions, bytes.
+    pub(crate) fn shape(&self, root: &Path) -> String {
+        let target = self.args.split_once(", \"").map_or(self.args.as_str(), |(fd, _)| fd);
+        let text = if self.name.contains("write") {
+            target
+        } else {
+            &self.args
+        };
+        let text = text.replace(&*root.to_string_lossy(), "");
+        let probe = ".kojibox-probe-";
+        let mut parts = text.split(probe);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            text = text + probe + part.get(6..).unwrap_or_default();
+        }
+        let mut out = String::new();
+        for part in text.split_inclusive(['<', '-', '/', '"', '>', ' ', '.']) {
+            let (word, end) = part.split_at(part.len() - 1);
+            let is_number = end == "<" && word.bytes().all(|b| b.is_ascii_digit());
+            let is_random = word.len() == 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
+            out.push_str(if is_number || is_random { "#" } else { word });
+            out.push_str(end);
+        }
+        out
+    }
+
     /// True if it makes a file or a directory, or otherwise changes what is on disk or what is durable.
     pub(crate) fn changes(&self) -> bool {
         match self.name.as_str() {
@@ -106,6 +132,28 @@ pub(crate) fn record(program: &Command, root: &Path) -> Outcome<Recorded> {
         all,
         calls,
     })
+}
+
+/// Runs `program` and kills it before the `nth` call `name` of a tracee; gives also the calls at which a tracee ended.
+pub(crate) fn killing(program: &Command, name: &str, nth: u64) -> Outcome<(Output, Vec<Call>)> {
+    let file = tempfile::NamedTempFile::new().map_err(Failure::doing("could not make a file"))?;
+    let path = file.path().to_string_lossy().into_owned();
+    let (trace, inject) = (
+        format!("trace={name}"),
+        format!("inject={name}:signal=SIGKILL:when={nth}"),
+    );
+    let output = ran(strace(
+        program,
+        &["-y", "-xx", "-s", "400", "-o", &path, "-e", &trace, "-e", &inject],
+    ))?;
+    let text = fs::read_to_string(file.path()).map_err(Failure::doing("could not read what `strace` wrote"))?;
+    let ended: String = text
+        .lines()
+        .filter(|line| line.ends_with(" = ?"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let calls = if ended.is_empty() { Vec::new() } else { parse(&ended)? };
+    Ok((output, calls))
 }
 
 /// Runs `program` with one `inject` expression.
