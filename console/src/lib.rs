@@ -7,6 +7,7 @@ mod exit;
 mod progress;
 mod prompt;
 mod report;
+mod spelling;
 mod ui;
 
 use std::{borrow::Cow, process::ExitCode};
@@ -16,6 +17,7 @@ pub use exit::Exit;
 pub use progress::{Phase, bytes};
 pub use prompt::declined;
 pub use report::{Outcome, Report};
+pub use spelling::{Spelling, quoted};
 pub use ui::Ui;
 
 /// Runs a command and turns its outcome into the program's exit code, telling a failure on the way.

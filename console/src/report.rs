@@ -1,6 +1,6 @@
 //! Owns how a failure is told: `error / caused by / state / hint`, one wording, one place, escaped.
 
-use std::{error::Error, fmt::Write as _};
+use std::{error::Error, fmt::Write as _, sync::Arc};
 
 use crate::Exit;
 
@@ -11,7 +11,7 @@ use crate::Exit;
 #[must_use = "a report that nobody prints is a failure that nobody sees"]
 pub struct Report {
     exit: Exit,
-    error: Box<dyn Error + Send + Sync>,
+    error: Arc<dyn Error + Send + Sync>,
     state: Option<String>,
     hint: Option<String>,
 }
@@ -24,7 +24,7 @@ impl Report {
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             exit,
-            error: error.into(),
+            error: Arc::from(error.into()),
             state: None,
             hint: None,
         }
@@ -40,6 +40,16 @@ impl Report {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same with its hint as `spell` writes it.
+    pub(crate) fn spelled(&self, spell: impl FnOnce(&str) -> String) -> Self {
+        Self {
+            exit: self.exit,
+            error: Arc::clone(&self.error),
+            state: self.state.clone(),
+            hint: self.hint.as_deref().map(spell),
+        }
     }
 
     /// Exit code of the program.

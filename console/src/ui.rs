@@ -4,13 +4,16 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::Serialize;
 
 use crate::{
-    Report,
+    Report, Spelling,
     args::{Color, OutputArgs},
     escape,
     progress::{Phase, Unit},
@@ -26,6 +29,7 @@ pub struct Ui {
     progress: bool,
     interactive: bool,
     answered: AtomicBool,
+    spelling: OnceLock<Spelling>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +68,17 @@ impl Ui {
             progress: terminal && level == Level::Normal && !args.no_progress,
             interactive: terminal && io::stdin().is_terminal(),
             answered: AtomicBool::new(false),
+            spelling: OnceLock::new(),
         }
+    }
+
+    /// From now on notes, warnings and hints tell commands as they are typed here. The first spelling stays.
+    pub fn spell(&self, spelling: Spelling) {
+        drop(self.spelling.set(spelling));
+    }
+
+    fn spelled(&self, text: &str) -> String {
+        self.spelling.get().map_or_else(|| text.to_owned(), |s| s.apply(text))
     }
 
     /// True if a person can be asked.
@@ -120,14 +134,14 @@ impl Ui {
     /// Adds something worth knowing.
     pub fn note(&self, text: &str) {
         if self.level > Level::Quiet {
-            self.tell("note: ", text);
+            self.tell("note: ", &self.spelled(text));
         }
     }
 
     /// Warns; shown even when quiet.
     pub fn warn(&self, text: &str) {
         let label = self.paint("warning", Tone::Yellow);
-        self.tell(&format!("{label}: "), text);
+        self.tell(&format!("{label}: "), &self.spelled(text));
     }
 
     /// Prints a line of the answer on stdout.
@@ -156,6 +170,7 @@ impl Ui {
 
     /// Tells a failure: on stderr for people, and with `--json` on stdout unless the answer is out already.
     pub fn report(&self, report: &Report) {
+        let report = &report.spelled(|hint| self.spelled(hint));
         let text = report.render();
         let text = match text.strip_prefix("error: ") {
             Some(rest) if self.color => format!("{}: {rest}", self.paint("error", Tone::Red)),

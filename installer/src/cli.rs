@@ -77,11 +77,13 @@ impl Cli {
                 world: &world,
                 cancel: &cancel,
             };
-            if self.version {
+            let done = if self.version {
                 version(&session)
             } else {
                 dispatch(&session, self.command)
-            }
+            };
+            session.is_about_nothing();
+            done
         })
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use kojibox_console::quoted;
 use kojibox_signing::{Digest, Hasher, UtcTime, embedded};
 use kojibox_state::CrashPoint;
 
@@ -19,6 +20,8 @@ use crate::trust::TrustError;
 pub(crate) struct World {
     /// This program.
     pub program: PathBuf,
+    /// The same as it was typed.
+    pub called: String,
     /// Home directory of the user, if there is one.
     pub home: Option<PathBuf>,
     /// Working directory.
@@ -50,6 +53,9 @@ impl World {
             .collect();
         Ok(Self {
             program: env::current_exe()?,
+            called: quoted(Path::new(
+                &env::args_os().next().unwrap_or_else(|| "kojibox-installer".into()),
+            )),
             home: env::home_dir().filter(|home| home.is_absolute()),
             directory: env::current_dir()?,
             language: ["LC_ALL", "LC_MESSAGES", "LANG"]

@@ -57,6 +57,8 @@ crash_points! {
     Repaired = "repaired",
     /// Repair: the pointer is what the receipts say.
     Pointed = "pointed",
+    /// A journal that is damaged lies in `backups/`.
+    JournalAside = "journal-aside",
     /// A generation was pinned or let go.
     Pinned = "pinned",
 }

@@ -145,6 +145,29 @@ impl LockedRoot {
         Ok(is_pinned != pinned_at.is_some())
     }
 
+    /// Moves the journal to `backups/`, as it is, and begins an empty one; gives where it lies. For one that is damaged: what its
+    /// transaction began is neither finished nor undone by it any more, and the pointer alone says what is active.
+    ///
+    /// Crash: it is at one of the two places; a root without a journal gets one from whoever locks it next.
+    pub fn set_journal_aside(&self) -> Result<RootPath, StateError> {
+        let (backups, store) = (RootPath::own("backups"), &*self.store);
+        compose::create_dirs(store, &backups)?;
+        store.sync_dir(&RootPath::ROOT)?;
+        let mut aside = backups.join("journal")?;
+        for n in 1.. {
+            if !store.root().exists(&aside)? {
+                break;
+            }
+            aside = backups.join(&format!("journal.{n}"))?;
+        }
+        unless_absent(store.rename(&place::journal(), &aside))?;
+        store.sync_dir(&backups)?;
+        store.sync_dir(&place::state())?;
+        store.reach(CrashPoint::JournalAside)?;
+        ensure_journal(store)?;
+        Ok(aside)
+    }
+
     /// The read side.
     pub fn root(&self) -> &InstallRoot {
         &self.root

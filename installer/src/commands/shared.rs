@@ -77,7 +77,9 @@ pub(crate) struct RootArgs {
 
 impl RootArgs {
     pub(crate) fn path(&self, session: &Session<'_>) -> PathBuf {
-        session.world.absolute(&self.root)
+        let root = session.world.absolute(&self.root);
+        session.is_about(&root);
+        root
     }
 }
 

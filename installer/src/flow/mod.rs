@@ -22,7 +22,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use kojibox_console::{Exit, Outcome, Report, Ui, declined};
+use kojibox_console::{Exit, Outcome, Report, Spelling, Ui, declined};
 use kojibox_packs::Target;
 
 pub(crate) use catalog::Catalog;
@@ -56,6 +56,20 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Advice from now on names this install root.
+    pub(crate) fn is_about(&self, root: &Path) {
+        let installer = Some(self.world.called.clone());
+        self.ui.spell(Spelling::of(root, &self.world.directory, installer));
+    }
+
+    /// Advice from now on names this program as it was typed, if no install root is known.
+    pub(crate) fn is_about_nothing(&self) {
+        self.ui.spell(Spelling {
+            installer: Some(self.world.called.clone()),
+            ..Spelling::default()
+        });
+    }
+
     /// Ends here if Ctrl-C was pressed; nothing has been written yet.
     pub(crate) fn go_on(&self) -> Result<(), Report> {
         if self.cancel.load(Ordering::Relaxed) {
@@ -82,6 +96,7 @@ pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
         guide.introduce(&medium.describe());
     }
     let root = place(session, request, &guide, &medium)?;
+    session.is_about(&root);
     run::recover_first(session, &root, request.dry_run)?;
     let existing = Existing::read(&root).map_err(StateReport)?;
     let publishers = trusted::establish(session, request, &guide, &existing, &medium)?;

@@ -4,7 +4,7 @@ use std::io;
 
 use kojibox_console::{Exit, bytes};
 
-use super::{Demand, Facts, Finding};
+use super::{Demand, Facts, Finding, RootKind};
 use crate::platform::Volume;
 
 /// Bytes kept free beyond what is asked for: records, receipts, the journal and the launcher's first files.
@@ -18,7 +18,7 @@ const FILES_OF_A_DIRECTORY: u64 = 4;
 
 /// Compares what is asked for with the room on `volume`, which holds the root, and on the one of the data.
 pub(super) fn judge(demand: &Demand, facts: &Facts, volume: Volume) -> Vec<Finding> {
-    let mut findings = vec![trees(demand, volume)];
+    let mut findings = vec![trees(demand, facts, volume)];
     findings.extend(names(demand, volume));
     findings.extend(data(demand, facts, volume));
     findings
@@ -36,7 +36,7 @@ fn not_enough(demand: &Demand) -> Finding {
     Finding::error("space", Exit::NoSpace, what)
 }
 
-fn trees(demand: &Demand, volume: Volume) -> Finding {
+fn trees(demand: &Demand, facts: &Facts, volume: Volume) -> Finding {
     let needed = space_needed(demand, volume.cluster);
     if volume.total == 0 {
         let shown = demand.root.display();
@@ -45,9 +45,12 @@ fn trees(demand: &Demand, volume: Volume) -> Finding {
     }
     let figures = format!("{} needed, {} free", bytes(needed), bytes(volume.free));
     if needed > volume.free {
-        return not_enough(demand)
-            .why(figures)
-            .fix("free some space, run `kojibox-installer prune --keep 1`, or choose another volume with `--root`");
+        return not_enough(demand).why(figures).fix(match facts.root {
+            RootKind::Installed => {
+                "free some space; `kojibox-installer prune --keep 1` removes old generations, and with them the way back"
+            }
+            _ => "free some space, or choose another volume with `--root`",
+        });
     }
     Finding::ok("space", figures)
 }

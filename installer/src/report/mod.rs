@@ -63,7 +63,8 @@ impl From<MediumError> for Report {
             }
             MediumError::Open { source, .. } => {
                 let exit = source_exit(source);
-                Self::new(exit, error).hint(if exit == Exit::Damaged {
+                let is_depot = !matches!(source, SourceError::NoDepot(_));
+                Self::new(exit, error).hint(if exit == Exit::Damaged || !is_depot {
                     "copy it again from where it came from; a pack is a `.kpack` file, or a directory with `packs` and `blobs`"
                 } else {
                     "check that the medium is plugged in and mounted, then run the same command again"

@@ -41,7 +41,7 @@ pub(super) fn state_advice(error: &StateError) -> (Exit, &'static str) {
         ),
         StateError::Journal { .. } => (
             Exit::RecoveryNeeded,
-            "check the disk; nothing is changed while the journal is damaged",
+            "check the disk, then run `kojibox-installer recover --unsafe-set-journal-aside`",
         ),
         StateError::Random(_) => (Exit::Unexpected, "run the same command again"),
     }

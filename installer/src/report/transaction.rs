@@ -35,12 +35,15 @@ pub(crate) fn tx_report(ui: &Ui, error: TxError) -> Report {
         ui.note(output.trim_end());
     }
     let state = error.situation().to_string();
-    let interrupted = matches!(error.situation(), Situation::Interrupted { .. });
     let (exit, hint) = tx_advice(error.cause());
-    let hint = if interrupted {
-        Some("run `kojibox-installer recover`".to_owned())
-    } else {
-        hint
+    let hint = match error.situation() {
+        Situation::Interrupted { .. } => Some("run `kojibox-installer recover`".to_owned()),
+        // Without an active generation there is no launcher to ask.
+        Situation::Returned { to: None, marked: true, .. } => Some(
+            "read what its services wrote in `logs` of the install root, then run the same command again with another release"
+                .to_owned(),
+        ),
+        _ => hint,
     };
     let report = Report::new(exit, error).state(state);
     match hint {
@@ -106,7 +109,10 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
             "run `kojibox-installer repair` with the medium that it was installed from",
         ),
         Cause::NotKept { .. } => (Exit::Damaged, "install the pack again from its medium"),
-        Cause::Collision { .. } => (Exit::FileSystem, "run `kojibox-installer verify`, then `prune`"),
+        Cause::Collision { .. } => (
+            Exit::FileSystem,
+            "tell the publisher: two different trees have one name; a `kojibox-installer prune` takes the one that is not in use",
+        ),
         Cause::NoComponent { .. } => return (Exit::Unexpected, None),
     };
     (exit, Some(hint.to_owned()))
@@ -115,7 +121,7 @@ fn tx_advice(cause: &Cause) -> (Exit, Option<String>) {
 fn read_hint(kind: Kind) -> &'static str {
     match kind {
         Kind::Damaged => {
-            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from; a stick laid out with `--parity 6.25` repairs itself"
+            "the pack is damaged or cut short; copy it again and run `kojibox-packer verify <depot>` on the machine it came from; on a stick that is laid out with `--parity 6.25`, lost blocks are made up for"
         }
         Kind::MediumMissing => {
             "insert the medium that has it, or name it with one more `--source`, then run the same command again"

@@ -29,7 +29,7 @@ pub use error::{Cause, Situation, TxError};
 pub use formats::{FormatChange, data_changes};
 pub use install::{Installed, install};
 pub use prune::{PruneOptions, Pruned, prune};
-pub use recover::{Recovered, RecoveredHow, recover};
+pub use recover::{Recovered, RecoveredHow, recover, set_journal_aside};
 pub use repair::{Lacking, RepairOptions, Repaired, repair};
 pub use rollback::{RollbackOptions, RolledBack, rollback};
 pub use uninstall::{UninstallOptions, Uninstalled, uninstall};

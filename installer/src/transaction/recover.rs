@@ -1,10 +1,10 @@
 //! Owns `recover`: what the journal of an interrupted transaction asks for, however often it is asked.
 
 use kojibox_state::{
-    LockedRoot, StateError,
+    InstallRoot, LockedRoot, StateError,
     journal::{Found, Journal, Record, TxKind},
     layout::place,
-    receipts::TxOutcome,
+    receipts::{self, TxOutcome},
 };
 
 use super::{
@@ -61,6 +61,56 @@ pub fn recover(locked: &mut LockedRoot, env: &Env<'_>) -> Result<Recovered, TxEr
         let active = locked.root().pointer().ok().flatten().map(|p| p.current);
         TxError::new(cause, Situation::Interrupted { active, down: false })
     })
+}
+
+/// Sets a journal aside that is damaged in its middle, which no interruption does, and writes a receipt for that; gives where it
+/// lies in the root, or `None` if the journal can be read.
+///
+/// # Errors
+/// Whatever the file system refuses; it can be repeated.
+pub fn set_journal_aside(locked: &LockedRoot, command: &str, env: &Env<'_>) -> Result<Option<String>, TxError> {
+    let active = || locked.root().pointer().ok().flatten().map(|p| p.current);
+    let untouched = |cause: Cause| TxError::new(cause, Situation::Untouched { active: active() });
+    match locked.root().journal() {
+        Err(StateError::Journal { .. }) => {}
+        read => return read.map(|_| None).map_err(|error| untouched(error.into())),
+    }
+    let aside = locked.set_journal_aside().map_err(|error| untouched(error.into()))?;
+    let mut tx = Tx::new(locked, env, TxKind::Prune, command).map_err(untouched)?;
+    let (txid, half) = unreceipted(locked.root()).map_err(untouched)?;
+    tx.begin.draft.txid = txid;
+    tx.begin.doomed.generations = half;
+    tx.note(format!(
+        "the damaged journal was moved to `{aside}`; what it told of was neither finished nor undone"
+    ));
+    tx.begin()?;
+    prune::complete(&mut tx).map_err(|cause| tx.interrupted(cause, false))?;
+    Ok(Some(aside.to_string()))
+}
+
+/// Generations that the lost transaction had published and not activated, and the id under which its end is recorded: its own
+/// one if it had activated one.
+fn unreceipted(root: &InstallRoot) -> Result<(String, Vec<u64>), Cause> {
+    let known: Vec<String> = receipts::history(root.dir())?
+        .into_iter()
+        .map(|(r, _)| r.txid)
+        .collect();
+    let unknown = |txid: &String| !known.contains(txid);
+    let current = root.pointer()?.map(|p| p.current);
+    let generations = root.generations()?;
+    let newest = generations
+        .iter()
+        .map(|g| &g.record.txid)
+        .max_by_key(|txid| receipts::number_of(txid));
+    let active = generations.iter().find(|g| Some(g.record.id) == current);
+    let txid = match active.map(|g| &g.record.txid).filter(|txid| unknown(txid)) {
+        Some(own) => own.clone(),
+        None => receipts::next_txid(root.dir(), newest.map(String::as_str))?,
+    };
+    let half = generations
+        .iter()
+        .filter(|g| Some(g.record.id) != current && unknown(&g.record.txid));
+    Ok((txid, half.map(|g| g.record.id).collect()))
 }
 
 fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause> {

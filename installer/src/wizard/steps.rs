@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kojibox_console::{Report, bytes};
+use kojibox_console::{Report, bytes, quoted};
 use kojibox_packs::manifest::{Manifest, Question, QuestionKind, Text};
 use kojibox_signing::root::fingerprint;
 
@@ -274,16 +274,6 @@ impl Guide<'_> {
         for text in commands.iter().chain(&back).chain(&[texts.next_uninstall]) {
             self.asker.say(&fill(text, &values));
         }
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.contains([' ', '\'', '(', ')', '&', '$']) {
-        format!("\"{text}\"")
-    } else {
-        text
     }
 }
 

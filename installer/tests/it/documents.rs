@@ -3,8 +3,8 @@
 use std::fs;
 
 use kojibox_installer::transaction::{
-    Cause, Finding, FindingKind, PruneOptions, RepairOptions, Repaired, UninstallOptions, prune, repair, uninstall,
-    verify,
+    Cause, Finding, FindingKind, PruneOptions, RepairOptions, Repaired, UninstallOptions, prune, recover, repair,
+    set_journal_aside, uninstall, verify,
 };
 use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot,
@@ -97,6 +97,47 @@ fn a_pointer_that_is_rebuilt_is_the_old_one_or_the_new_one_wherever_that_is_stop
     assert!(repair(&mut locked, &[], &RepairOptions::default(), &machine.world.env()).is_err());
     assert!(faults.is_dead());
     assert_eq!(pointer(&machine), good);
+}
+
+#[test]
+fn a_damaged_journal_is_in_the_way_until_it_is_set_aside_and_that_is_recorded() {
+    let machine = Machine::having(&[1]);
+    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::Staged));
+    lose_journal(&machine);
+    machine.install(&machine.release(3)).unwrap();
+    machine.prune(1);
+    check_finished(&machine.root, Some(3), "after all");
+
+    let machine = Machine::having(&[1]);
+    machine.stopped(&plan(&machine.release(2)), None, Some(CrashPoint::Committed));
+    lose_journal(&machine);
+    check_finished(&machine.root, Some(2), "what was active then is active");
+    assert_eq!(machine.rollback(None, true).unwrap().to, 1);
+}
+
+/// Damages the journal and sets it aside.
+fn lose_journal(machine: &Machine) {
+    let journal = place::journal().below(&machine.root);
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&journal, &bytes).unwrap();
+    assert!(recover(&mut machine.locked(), &machine.world.env()).is_err());
+    let aside = set_journal_aside(&machine.locked(), "recover", &machine.world.env())
+        .unwrap()
+        .unwrap();
+    assert_eq!(fs::read(machine.root.join(aside)).unwrap(), bytes);
+    assert_eq!(
+        set_journal_aside(&machine.locked(), "recover", &machine.world.env()).unwrap(),
+        None
+    );
+    let receipt = machine.open().history().unwrap().pop().unwrap().0;
+    assert!(receipt.notes[0].contains("backups/journal"), "{receipt:?}");
+    assert_eq!(findings(machine), []);
+    assert_eq!(
+        machine.open().generation_ids().unwrap(),
+        [1, 2],
+        "its number is not given twice"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod status;
 mod up;
 
 pub(crate) use self::status::stack;
-use kojibox_console::{Exit, Outcome, Ui};
+use kojibox_console::{Exit, Outcome, Spelling, Ui};
 
 use crate::{
     Outside,
@@ -31,6 +31,9 @@ pub(crate) fn run(args: Args, outside: &Outside, ui: &Ui) -> Outcome {
         _ => {}
     }
     let place = Place::find(args.root.as_deref(), outside)?;
+    if let Ok(directory) = &outside.working_dir {
+        ui.spell(Spelling::of(&place.root, directory, None));
+    }
     if !matches!(args.command, Command::Daemon) {
         front_door::pass(&place, outside, ui);
     }

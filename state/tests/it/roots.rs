@@ -115,6 +115,42 @@ fn an_empty_root_dissolves_without_a_trace_wherever_it_is_stopped() {
 }
 
 #[test]
+fn a_journal_that_is_set_aside_is_at_one_of_two_places_wherever_that_is_stopped() {
+    for at in 1.. {
+        let dir = dir();
+        drop(LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap());
+        let (journal, aside) = (dir.path().join("state/journal"), dir.path().join("backups/journal"));
+        std::fs::write(&journal, "damaged\n").unwrap();
+        let plan = FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        };
+        let store = FaultStore::open(dir.path(), Some(plan), false).unwrap();
+        let faults = store.faults();
+        let root = InstallRoot::open(dir.path()).unwrap();
+        let stopped = LockedRoot::open_with(root, Box::new(store), &holder("x"), Duration::ZERO).unwrap();
+        let done = stopped.set_journal_aside().is_ok();
+        drop(stopped);
+        let again = LockedRoot::open(dir.path(), &holder("x"), Duration::ZERO).unwrap();
+        let moved = std::fs::read(&aside).is_ok_and(|bytes| bytes == b"damaged\n");
+        let kept = std::fs::read(&journal).unwrap() == b"damaged\n";
+        assert!(moved != kept, "stopped at {at}");
+        assert_eq!(
+            again.root().journal().is_ok_and(|found| found.is_clean()),
+            moved,
+            "stopped at {at}"
+        );
+        if !faults.is_dead() {
+            assert!(done && at > 5);
+            std::fs::write(&journal, "again\n").unwrap();
+            assert_eq!(again.set_journal_aside().unwrap().as_str(), "backups/journal.1");
+            return;
+        }
+    }
+}
+
+#[test]
 fn what_a_killed_probe_left_does_not_make_a_directory_foreign() {
     let dir = dir();
     std::fs::create_dir(dir.path().join(".kojibox-probe-Ab12")).unwrap();

@@ -251,7 +251,7 @@ fn every_named_point_is_passed_and_recovered_from() {
         &update[..],
         &returning[..],
         &repair[..],
-        &[P::Doomed, P::RootMade, P::Pointed, P::Pinned][..],
+        &[P::Doomed, P::RootMade, P::Pointed, P::JournalAside, P::Pinned][..],
     ]
     .concat()
     .into_iter()
@@ -259,6 +259,6 @@ fn every_named_point_is_passed_and_recovered_from() {
     let all: BTreeSet<P> = P::ALL.iter().copied().collect();
     assert_eq!(
         covered, all,
-        "every point has its row here; a pointer that is rebuilt is in `documents`, making a root and pinning in `kojibox-state`"
+        "every point has its row here; a pointer that is rebuilt is in `documents`, making a root, setting a journal aside and pinning in `kojibox-state`"
     );
 }
