@@ -70,13 +70,14 @@ impl Spelling {
     }
 }
 
-/// A path or a word as a shell takes it.
+/// A path as a shell takes it: plain, between double quotes, as every system's shell has them, or between single ones where
+/// something would be read inside double ones.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "-_./:\\+@%,~=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
-    } else if text.contains('"') || cfg!(unix) {
+    } else if text.contains(['"', '$', '`', '!']) {
         format!("'{}'", text.replace('\'', "'\\''"))
     } else {
         format!("\"{text}\"")
@@ -126,14 +127,13 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn paths_are_quoted_for_a_shell() {
         for (path, typed) in [
             ("/a/b-1.0", "/a/b-1.0"),
-            ("/a b", "'/a b'"),
-            ("it's", "'it'\\''s'"),
-            ("$HOME", "'$HOME'"),
+            ("/a b", "\"/a b\""),
+            ("it's", "\"it's\""),
+            ("$HOME's", "'$HOME'\\''s'"),
         ] {
             assert_eq!(quoted(Path::new(path)), typed);
         }

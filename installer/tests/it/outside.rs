@@ -71,7 +71,11 @@ fn every_command_that_writes_recovers_first_and_the_others_report() {
         (&["rollback", "--yes"], 50),
         (&["update", "--yes", "--source", text(&depot)], 0),
         (&["install", "--yes", "--source", text(&depot)], 0),
+        (&["repair", "--source", text(&depot)], 50),
+        (&["pin", "1"], 0),
+        (&["unpin", "1"], 50),
         (&["recover"], 0),
+        (&["uninstall", "--yes"], 0),
     ];
     let machines: Vec<Machine> = writers.iter().map(|_| Machine::new()).collect();
     for machine in &machines {
@@ -96,12 +100,55 @@ fn every_command_that_writes_recovers_first_and_the_others_report() {
         ] {
             machine.on_root(reader).expect(41, &[]);
         }
-        machine
-            .on_root(&[&update[..4], &["--dry-run"]].concat())
-            .expect(41, &["recover"]);
+        for dry in [
+            &["update", "--yes", "--source", text(&depot), "--dry-run"][..],
+            &["install", "--yes", "--source", text(&depot), "--dry-run"],
+            &["repair", "--dry-run"],
+        ] {
+            machine.on_root(dry).expect(41, &["recover --root"]);
+        }
         machine.on_root(words).expect(*code, &[]);
-        assert_eq!(machine.status()["state"], "active", "{words:?}");
+        if words[0] == "uninstall" && words.len() == 2 {
+            assert!(!root.join("state/current.json").exists());
+        } else {
+            assert_eq!(machine.status()["state"], "active", "{words:?}");
+        }
     }
+}
+
+/// Every command is in one of the two lists above, or changes no root, or is `install` by another name.
+#[test]
+fn no_command_is_left_out() {
+    let help = Machine::new().command(&["--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = commands
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.strip_prefix("  "));
+    // Further lines of a description are indented more.
+    let listed = names
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split(' ').next());
+    let listed: BTreeSet<_> = listed.collect();
+    let known = [
+        "wizard",
+        "install",
+        "update",
+        "rollback",
+        "status",
+        "history",
+        "verify",
+        "repair",
+        "recover",
+        "prune",
+        "pin",
+        "unpin",
+        "uninstall",
+        "trust",
+        "doctor",
+        "help",
+    ];
+    assert_eq!(listed, BTreeSet::from(known));
 }
 
 #[test]

@@ -140,9 +140,15 @@ fn act(bench: &Bench, root: &Path, actor: &Actor) -> Outcome<(i32, String)> {
 /// What a command may say while others work.
 fn judge(actor: &Actor, code: i32, said: &str) -> Outcome<Figures> {
     let mut figures = Figures::default();
-    let known: &[i32] = if actor.writes {
-        // 21, 41: none. 2: the generation to go back to was pruned meanwhile.
+    let known: &[i32] = if actor.words[0] == "rollback" {
+        // The generation to go back to was pruned meanwhile.
         &[0, 2, 30, 40, 50, 137]
+    } else if actor.words[0] == "uninstall" || actor.words[0] == "recover" {
+        // The root is gone, or its generations are.
+        &[0, 2, 30, 50, 137]
+    } else if actor.writes {
+        // 21, 41: none.
+        &[0, 30, 40, 50, 137]
     } else {
         &[0, 30, 41, 137]
     };
