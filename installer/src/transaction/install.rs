@@ -4,28 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kojibox_packs::manifest::Component;
 use kojibox_state::{
-    InstallRoot, LockedRoot,
+    CrashPoint, InstallRoot, LockedRoot,
     doc::Versioned as _,
-    journal::{Names, TxKind},
-    layout::{Layout, place},
+    journal::{Names, Record, TxKind},
+    layout::Layout,
     receipts::{ReceiptBytes, ReceiptPack, ReceiptVerdict},
     records::{ComponentRecord, GenerationRecord, LAUNCHER, PackRecord},
-    store::compose,
+    steps::NewPack,
     trust,
 };
 
 use super::{
     activate::{Target, abort, activate},
-    aside::Aside,
     error::{Cause, Situation, TxError},
-    publish::{self, NewPack},
     recover::recover,
     stage::{NewTree, stage_trees, sweep_staging},
     tx::Tx,
-    undo::sync_names,
     verify::{FindingKind, look_at},
 };
-use crate::plan::{Env, InstallPlan, PlannedPack};
+use crate::plan::{Env, InstallPlan, Phase, PlannedPack};
 
 /// A generation that was installed and is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +242,9 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
 /// Puts everything that is fresh into staging and publishes it.
 fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cause> {
     sweep_staging(tx, &work.trees)?;
-    clear_places(tx)?;
+    for note in tx.steps().clear_places()? {
+        tx.note(note);
+    }
     stage_trees(tx, &work.trees)?;
     let fresh = tx.begin.fresh.packs.clone();
     for pack in plan.packs.iter().filter(|p| fresh.contains(&p.manifest.digest())) {
@@ -254,43 +253,21 @@ fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cau
             manifest: pack.manifest.bytes(),
             signatures: &pack.signatures,
         };
-        publish::stage_pack(tx, &new)?;
+        tx.steps().stage_pack(&new)?;
     }
-    publish::stage_generation(tx, &work.record)?;
-    publish::publish(tx)
+    tx.steps().stage_generation(&work.record)?;
+    publish(tx)
 }
 
-/// Moves what lies at a final name and belongs to no generation out of the way: trees may hold what a person has changed, so
-/// they go to `backups/<txid>`; records are ours, or of a damaged past.
-///
-/// Before anything is staged, and durable: what an undo finds at a final name later was put there by this transaction.
-fn clear_places(tx: &mut Tx<'_>) -> Result<(), Cause> {
-    let fresh = tx.begin.fresh.clone();
-    let mut aside = Aside::default();
-    for dir in &fresh.components {
-        let path = place::component(dir);
-        if tx.root.dir().exists(&path)? {
-            aside.take(tx, &path)?;
-        }
-    }
-    for path in aside.settle(tx)? {
-        let backup = place::backup(tx.begin.txid());
-        tx.note(format!(
-            "`{path}` belonged to no generation and was moved to `{backup}`"
-        ));
-    }
-    let packs = fresh.packs.iter().map(|digest| Ok(place::pack_record(digest)));
-    let indexes = fresh.indexes.iter().map(|name| place::component_records().join(name));
-    for (n, path) in packs.chain(indexes).enumerate() {
-        let path = path?;
-        if tx.root.dir().exists(&path)? {
-            let dead = tx.staged("dead")?;
-            compose::create_dirs(tx.store, &dead)?;
-            tx.store.rename(&path, &dead.join(&n.to_string())?)?;
-            tx.note(format!("the record `{path}` belonged to no generation and was removed"));
-        }
-    }
-    sync_names(tx, &place::components())
+/// Makes what is staged durable and gives it its final names; STAGED is in the journal after it.
+fn publish(tx: &mut Tx<'_>) -> Result<(), Cause> {
+    let observer = tx.env.observer;
+    observer.phase(Phase::Durable, None);
+    tx.steps().make_durable()?;
+    observer.phase(Phase::Publish, Some(tx.begin.fresh.components.len() as u64));
+    tx.steps().publish(&mut || observer.add(1))?;
+    tx.journal.append(&Record::Staged)?;
+    Ok(tx.reach(CrashPoint::Staged)?)
 }
 
 /// True if any chosen component has a service and there is a launcher to start it.

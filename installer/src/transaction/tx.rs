@@ -6,9 +6,9 @@ use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot, RootPath, Store, StoreError,
     doc::Versioned as _,
     journal::{Begin, Found, Journal, Names, Record, TxKind},
-    layout::place,
     receipts::{self, Receipt, ReceiptBytes, TxOutcome},
     records::Pointer,
+    steps::Steps,
 };
 
 use super::error::{Cause, Situation, TxError};
@@ -98,24 +98,28 @@ impl<'a> Tx<'a> {
         self.store.reach(point)
     }
 
+    /// The transaction as its steps see it.
+    pub(super) fn steps(&self) -> Steps<'_> {
+        Steps {
+            root: self.root,
+            store: self.store,
+            begin: &self.begin,
+        }
+    }
+
     /// `staging/<txid>`.
     pub(super) fn staging(&self) -> RootPath {
-        place::staged(self.begin.txid())
+        self.steps().staging()
     }
 
     /// Something in `staging/<txid>`.
     pub(super) fn staged(&self, what: &str) -> Result<RootPath, Cause> {
-        Ok(self.staging().join(what)?)
+        Ok(self.steps().staged(what)?)
     }
 
     /// The generation that was active when the transaction began.
     pub(super) fn active(&self) -> Option<u64> {
         self.begin.pointer.as_ref().map(|p| p.current)
-    }
-
-    /// True once the pointer is this transaction's.
-    pub(super) fn is_committed(&self) -> Result<bool, Cause> {
-        Ok(self.root.pointer()?.is_some_and(|p| p.txid == self.begin.txid()))
     }
 
     /// Where an automatic return goes: the pointer as it was, unless its own gate had never passed and an earlier one did.
@@ -150,27 +154,6 @@ impl<'a> Tx<'a> {
     pub(super) fn now(&self) -> String {
         time(self.env)
     }
-
-    /// The pointer that this transaction writes.
-    pub(super) fn next_pointer(&self, generation: u64, confirmed: bool) -> Pointer {
-        Pointer {
-            schema: Pointer::SCHEMA.to_owned(),
-            current: generation,
-            previous: self.begin.pointer.as_ref().and_then(|p| return_to(p, generation)),
-            confirmed,
-            txid: self.begin.txid().to_owned(),
-        }
-    }
-}
-
-/// Where a later rollback goes: the generation before, or the one before that if its gate never passed.
-fn return_to(before: &Pointer, next: u64) -> Option<u64> {
-    let candidates = if before.confirmed {
-        [Some(before.current), before.previous]
-    } else {
-        [before.previous, Some(before.current)]
-    };
-    candidates.into_iter().flatten().find(|id| *id != next)
 }
 
 fn time(env: &Env<'_>) -> String {

@@ -20,7 +20,6 @@ use super::{
     hashing::{Hashed, Job, hash_all},
     recover::recover,
     tx::Tx,
-    undo::sync_names,
 };
 use crate::plan::{Env, GateError, Phase};
 
@@ -238,8 +237,8 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
         )?;
     }
     // A generation is what names them, so it goes when they cannot come back.
-    sync_names(tx, &place::pack_records())?;
-    sync_names(tx, &place::component_records())?;
+    tx.steps().sync_names(&place::pack_records())?;
+    tx.steps().sync_names(&place::component_records())?;
     for id in tx.root.generation_ids()? {
         unless_absent(tx.store.remove_file(&place::generation_pin(id)))?;
         unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;
