@@ -115,12 +115,20 @@ fn prepare<'a, 'p>(
         }
         components.insert((record.id.clone(), record.pack.clone()), record);
     }
+    if let Some(kept) = &plan.launcher {
+        let component = kept.component.clone();
+        if let Some((generation, present)) = installed.get(&component.dir) {
+            intact(root, present, *generation)?;
+        }
+        components.insert((component.id.clone(), component.pack.clone()), component);
+    }
     let record = GenerationRecord {
         schema: GenerationRecord::SCHEMA.to_owned(),
         id,
         created: tx.begin.draft.started.clone(),
         txid: tx.begin.txid().to_owned(),
         packs: pack_records(plan),
+        launcher_pack: launcher_pack(plan),
         components: components.into_values().collect(),
         answers: plan.answers.clone(),
         ports: plan.ports.clone(),
@@ -196,15 +204,27 @@ fn component_record(
             expected: record.tree_sha256,
         });
     }
+    intact(root, present, *generation)?;
+    record.index_sha256 = present.index_sha256;
+    Ok(record)
+}
+
+/// A tree that stays must have everything that its index names; who has changed a file is told by `verify`.
+fn intact(root: &InstallRoot, present: &ComponentRecord, generation: u64) -> Result<(), Cause> {
     let index = root.index(present)?;
     let mut findings = look_at(root.dir(), present, &index)?.findings;
     findings.retain(|f| f.kind != FindingKind::Extra);
-    if !findings.is_empty() {
-        let generation = *generation;
-        return Err(Cause::Damaged { generation, findings });
+    if findings.is_empty() {
+        return Ok(());
     }
-    record.index_sha256 = present.index_sha256;
-    Ok(record)
+    Err(Cause::Damaged { generation, findings })
+}
+
+/// The pack of the launcher that stays, if it is none of those that will be installed.
+fn launcher_pack(plan: &InstallPlan) -> Option<PackRecord> {
+    let kept = plan.launcher.as_ref()?.pack.as_ref()?;
+    let installed = plan.packs.iter().any(|p| p.manifest.digest() == kept.digest);
+    (!installed).then(|| kept.clone())
 }
 
 fn pack_records(plan: &InstallPlan) -> Vec<PackRecord> {
@@ -228,7 +248,7 @@ fn pack_records(plan: &InstallPlan) -> Vec<PackRecord> {
 fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64) -> Result<Names, Cause> {
     let mut named = BTreeSet::new();
     for generation in root.generations()? {
-        named.extend(generation.record.packs.iter().map(|p| p.digest));
+        named.extend(generation.record.manifests().map(|p| p.digest));
     }
     let packs = plan.packs.iter().map(|p| p.manifest.digest());
     Ok(Names {

@@ -227,7 +227,7 @@ fn remove_listed(tx: &Tx<'_>, tree: &ComponentRecord, done: &mut Uninstalled) ->
 /// Our own documents, by the names that we give.
 fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
     let generations = tx.root.generations()?;
-    for pack in generations.iter().flat_map(|g| &g.record.packs) {
+    for pack in generations.iter().flat_map(|g| g.record.manifests()) {
         compose::remove_tree(tx.store, &place::pack_record(&pack.digest))?;
     }
     for tree in trees {

@@ -15,6 +15,7 @@ use kojibox_state::{
     CrashPoint, RootPath,
     journal::Record,
     layout::place,
+    steps::NewPack,
     store::{FileMode, compose},
 };
 
@@ -29,7 +30,7 @@ use super::{
 const PIECE: usize = 256 << 10;
 
 impl Tx<'_> {
-    /// Brings tree, index and record into staging. What is in the way at a final name leaves first: an undo takes what it
+    /// Brings tree, index, manifest and record into staging. What is in the way at a final name leaves first: an undo takes what it
     /// finds there for ours.
     pub(super) fn stage(&mut self) -> Result<(), UpdateError> {
         compose::create_dirs(self.store, &self.steps().staging())?;
@@ -47,6 +48,13 @@ impl Tx<'_> {
         } else {
             // It is there from before: it must still be what was signed.
             self.compare(&place::component(&self.component.dir).join(PROGRAM)?)?;
+        }
+        if !self.begin.fresh.packs.is_empty() {
+            self.steps().stage_pack(&NewPack {
+                digest: self.offer.manifest.digest(),
+                manifest: self.offer.manifest.bytes(),
+                signatures: &self.offer.signatures,
+            })?;
         }
         Ok(self.steps().stage_generation(&self.record)?)
     }

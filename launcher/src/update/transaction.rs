@@ -16,14 +16,14 @@ use kojibox_state::{
     layout::place,
     receipts::{self, TxOutcome},
     records::{ComponentRecord, GenerationRecord, LAUNCHER},
-    steps::{Ending, Steps},
+    steps::{Ending, Named, Steps},
     trust,
 };
 
 use super::{
     Setting, UpdateError,
     choose::Offer,
-    records::{component, draft, floors},
+    records::{component, draft, floors, pack},
     refused,
     swap::{Swap, SwapError},
 };
@@ -110,7 +110,7 @@ impl<'a> Tx<'a> {
             return Err(UpdateError::NotProven(current.id));
         }
         let id = root.generation_ids()?.last().map_or(1, |last| last + 1);
-        let component = component(offer, &index);
+        let (component, pack) = (component(offer, &index), pack(offer));
         let txid = receipts::next_txid(root.dir(), None)?;
         let mut components = current.components.clone();
         components.retain(|c| c.id != LAUNCHER);
@@ -121,12 +121,12 @@ impl<'a> Tx<'a> {
             created: setting.now.to_owned(),
             txid: txid.clone(),
             components,
+            // What is installed already tells of it; of any other pack only the launcher is taken, and that is written down.
+            launcher_pack: Some(pack.clone()).filter(|p| current.packs.iter().all(|c| c.digest != p.digest)),
             ..current
         };
-        let known = root
-            .generations()?
-            .iter()
-            .any(|g| g.record.components.iter().any(|c| c.dir == component.dir));
+        let named = Named::by(root, &[])?;
+        let known = named.dirs.contains(&component.dir);
         let fresh = |name: String| if known { Vec::new() } else { vec![name] };
         let begin = Begin {
             draft: draft(root, offer, setting, txid)?,
@@ -135,7 +135,10 @@ impl<'a> Tx<'a> {
             fresh: Names {
                 generations: vec![id],
                 components: fresh(component.dir.clone()),
-                packs: Vec::new(),
+                packs: Some(pack.digest)
+                    .filter(|d| !named.packs.contains(d))
+                    .into_iter()
+                    .collect(),
                 indexes: fresh(place::index_name(&component.id, &component.tree_sha256)),
             },
             doomed: Names::default(),

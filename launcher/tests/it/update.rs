@@ -131,6 +131,33 @@ fn a_newer_launcher_takes_over_and_services_go_on() {
 }
 
 #[test]
+fn the_manifest_that_vouches_for_the_launcher_is_kept_and_only_the_launcher_is_taken() {
+    let scene = Scene::new();
+    let (manifest, _) = scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(0, &[]);
+    let before: Value = serde_json::from_str(&scene.root.read("generations/1/record.json")).unwrap();
+    let record: Value = serde_json::from_str(&scene.root.read("generations/2/record.json")).unwrap();
+    assert_eq!(record["packs"], before["packs"], "the pack itself is not installed");
+    let bytes = fs::read(&manifest).unwrap();
+    let digest = kojibox_signing::Digest::of(&bytes).to_string();
+    assert_eq!(record["launcher_pack"]["digest"], digest);
+    let kept = scene.root.path.join("records/packs").join(&digest);
+    assert_eq!(fs::read(kept.join("manifest.kbx.json")).unwrap(), bytes);
+    let signatures: Vec<_> = fs::read_dir(kept.join("signatures")).unwrap().flatten().collect();
+    assert_eq!(signatures.len(), 1);
+
+    // An attempt that fails takes its manifest back with it, and leaves the one that is named.
+    scene.publisher.release("2.0.0", b"#!/bin/sh\nexit 7\n".to_vec());
+    scene.ends(40, &[]);
+    let left: Vec<_> = fs::read_dir(scene.root.path.join("records/packs"))
+        .unwrap()
+        .flatten()
+        .collect();
+    let left: Vec<_> = left.iter().map(|e| text(e.file_name().as_encoded_bytes())).collect();
+    assert!(left.contains(&digest) && left.len() == 2, "{left:?}");
+}
+
+#[test]
 fn what_is_damaged_or_signed_by_a_stranger_is_refused() {
     let scene = Scene::new();
     let (manifest, blob) = scene.publisher.release("0.1.7", program("0.1.7"));

@@ -99,7 +99,7 @@ impl Named {
             if without.contains(&generation.record.id) {
                 continue;
             }
-            named.packs.extend(generation.record.packs.iter().map(|p| p.digest));
+            named.packs.extend(generation.record.manifests().map(|p| p.digest));
             for c in &generation.record.components {
                 named.dirs.insert(c.dir.clone());
                 named.indexes.insert(place::index_name(&c.id, &c.tree_sha256));
