@@ -1,7 +1,7 @@
 //! Owns a whole program for Linux in some two hundred bytes: it says one line and ends well. As a launcher it passes any
 //! self-check, and it is small enough to be in thousands of install roots.
 //!
-//! Source: the ELF-64 object file format, "ELF header" and "Program header"; the system call tables of x86-64 and AArch64.
+//! Source: the ELF-64 object file format, "ELF header" and "Program header"; the system call tables of x86-64 and arm64.
 
 use crate::pack::host_target;
 
@@ -26,25 +26,39 @@ pub fn program(says: &str, rest: &str) -> Vec<u8> {
 }
 
 /// One segment, readable and executable, that begins with the file.
-fn headers(machine: u16, len: usize) -> Vec<u8> {
+fn headers(machine: u64, len: usize) -> Vec<u8> {
     let size = HEADERS + len as u64;
+    // Bytes of each field, and what is in it.
+    let fields: [(usize, u64); 21] = [
+        // An executable of this machine: where it begins, where its segment is told; no flags.
+        (2, 2),
+        (2, machine),
+        (4, 1),
+        (8, BASE + HEADERS),
+        (8, 64),
+        (8, 0),
+        (4, 0),
+        // Length of this header, of one segment's; how many segments; the same for sections, of which there are none.
+        (2, 64),
+        (2, 56),
+        (2, 1),
+        (2, 64),
+        (2, 0),
+        (2, 0),
+        // The segment: to be loaded, may be read and executed; from the start of the file, to the base, all of it, by pages.
+        (4, 1),
+        (4, 5),
+        (8, 0),
+        (8, BASE),
+        (8, BASE),
+        (8, size),
+        (8, size),
+        (8, 0x1000),
+    ];
     let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let half = |out: &mut Vec<u8>, n: u16| out.extend(n.to_le_bytes());
-    let word = |out: &mut Vec<u8>, n: u32| out.extend(n.to_le_bytes());
-    let long = |out: &mut Vec<u8>, n: u64| out.extend(n.to_le_bytes());
-    // An executable of this machine: where it begins, where its segments are told, no sections.
-    half(&mut out, 2);
-    half(&mut out, machine);
-    word(&mut out, 1);
-    [BASE + HEADERS, 64, 0].into_iter().for_each(|n| long(&mut out, n));
-    word(&mut out, 0);
-    [64, 56, 1, 64, 0, 0].into_iter().for_each(|n| half(&mut out, n));
-    // To be loaded, may be read and executed: from the start of the file, to the base, all of it, page by page.
-    word(&mut out, 1);
-    word(&mut out, 5);
-    [0, BASE, BASE, size, size, 0x1000]
-        .into_iter()
-        .for_each(|n| long(&mut out, n));
+    for (bytes, value) in fields {
+        out.extend(&value.to_le_bytes()[..bytes]);
+    }
     out
 }
 
@@ -60,11 +74,11 @@ fn x86(len: u32) -> Vec<u8> {
     code
 }
 
-/// The same for AArch64.
+/// The same for arm64.
 fn arm(len: u32) -> Vec<u8> {
     let set = |register: u32, value: u32| 0xd280_0000 | (value << 5) | register;
     let (call, behind) = (0xd400_0001_u32, 28_u32);
-    // adr x1: from its own place, the third instruction's neighbour, to behind the eighth.
+    // adr x1: from its own place, the second of eight instructions, to behind the last.
     let address = 0x1000_0000 | ((behind >> 2) << 5) | 1;
     let code = [
         set(0, 1),
