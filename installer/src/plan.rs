@@ -13,7 +13,7 @@ use std::{
 
 use kojibox_packs::{manifest::Manifest, source::BlobSource};
 use kojibox_signing::{KeyId, Verified};
-use kojibox_state::records::Floors;
+use kojibox_state::records::{ComponentRecord, Floors, PackRecord};
 use serde::{Deserialize, Serialize};
 
 /// The next generation, whole: what is not named here will not be in it.
@@ -23,6 +23,8 @@ pub struct InstallPlan {
     pub command: String,
     /// Every pack of the next generation, kept ones too, sorted by name.
     pub packs: Vec<PlannedPack>,
+    /// The active launcher, if it stays; `None`: one of the packs brings it.
+    pub launcher: Option<KeptLauncher>,
     /// Answers to the packs' questions.
     pub answers: BTreeMap<String, String>,
     /// Ports asked for by the person: `service.name` to number.
@@ -35,6 +37,15 @@ pub struct InstallPlan {
     pub trust: TrustUpdate,
     /// Every verdict that led to this plan, in order; goes into the receipt as it is.
     pub verdicts: Vec<Verdict>,
+}
+
+/// The launcher of the active generation, as its record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLauncher {
+    /// Its tree.
+    pub component: ComponentRecord,
+    /// The pack whose manifest tells of it.
+    pub pack: Option<PackRecord>,
 }
 
 /// One pack of the next generation.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::mpsc::Receiver};
 
 use kojibox_console::{Exit, Outcome, Report, Ui};
-use kojibox_state::StateError;
+use kojibox_state::{CrashPoint, StateError};
 use kojibox_supervisor::{
     Clock,
     api::{Reply, Request, ServiceStatus, Status},
@@ -33,6 +33,15 @@ pub(crate) fn settings(place: &Place, outside: &Outside) -> Settings {
 fn crash_at(outside: &Outside) -> Option<String> {
     let named = outside.environment.iter().find(|(name, _)| name == "KOJIBOX_CRASH_AT");
     named.and_then(|(_, value)| value.to_str().map(str::to_owned))
+}
+
+/// The crash point of a transaction that is named there, in builds for tests only, never in one that is shipped.
+pub(crate) fn crash_point(outside: &Outside) -> Option<CrashPoint> {
+    if cfg!(any(debug_assertions, feature = "crash-points")) {
+        crash_at(outside)?.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// A daemon that serves the tree where it is now.

@@ -1,7 +1,7 @@
 //! The install root: its layout and records, and the one narrow way to change them.
 //!
-//! [`InstallRoot`] reads; [`LockedRoot`] writes, through [`store::Store`] and nothing else. What a transaction does with
-//! it is the installer's; what survives a crash at any of its steps is in `TRANSACTIONS.md`.
+//! [`InstallRoot`] reads; [`LockedRoot`] writes, through [`store::Store`] and nothing else. The [`steps`] of a transaction are
+//! here, because two programs have one; their order is each engine's. What survives a crash at any of them is in `TRANSACTIONS.md`.
 
 pub mod crash;
 pub mod doc;
@@ -15,6 +15,7 @@ mod platform;
 pub mod receipts;
 pub mod records;
 mod root;
+pub mod steps;
 pub mod store;
 pub mod trust;
 

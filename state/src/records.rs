@@ -51,6 +51,10 @@ pub struct GenerationRecord {
     pub txid: String,
     /// Packs, sorted by name.
     pub packs: Vec<PackRecord>,
+    /// The pack of which only the launcher was taken; `None` if the launcher is of one of `packs`. Its manifest is kept, so that
+    /// the launcher can be repaired and vouched for; nothing else of it is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher_pack: Option<PackRecord>,
     /// Component trees, sorted by id.
     pub components: Vec<ComponentRecord>,
     /// Answers to the packs' questions.
@@ -64,6 +68,20 @@ pub struct GenerationRecord {
     pub language: Option<String>,
     /// Services are started after activation.
     pub start: bool,
+}
+
+impl GenerationRecord {
+    /// Every pack whose manifest it stands on: the installed ones, and the one of which only the launcher was taken.
+    pub fn manifests(&self) -> impl Iterator<Item = &PackRecord> {
+        self.packs.iter().chain(&self.launcher_pack)
+    }
+
+    /// The launcher, and the pack whose manifest tells of it.
+    pub fn launcher(&self) -> Option<(&ComponentRecord, Option<&PackRecord>)> {
+        let component = self.components.iter().find(|c| c.id == LAUNCHER)?;
+        let installed = self.packs.iter().find(|p| p.name == component.pack);
+        Some((component, self.launcher_pack.as_ref().or(installed)))
+    }
 }
 
 /// One pack of a generation.

@@ -17,6 +17,7 @@ mod platform;
 mod programs;
 mod run;
 mod sandbox;
+pub mod small;
 mod story;
 pub mod tree;
 pub mod units;

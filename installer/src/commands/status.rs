@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use kojibox_console::{Outcome, Report, bytes};
+use kojibox_packs::manifest::Component;
 use kojibox_signing::Digest;
 use kojibox_state::{
     Generation, GenerationState, InstallRoot,
     journal::TxKind,
     layout::place,
     receipts::{self, TxOutcome},
-    records::GenerationRecord,
+    records::{ComponentRecord, GenerationRecord},
     store::Kind,
 };
 use serde::Serialize;
@@ -203,16 +204,19 @@ fn size_of(root: &InstallRoot, document: &Document, pack: &Pack) -> String {
 
 /// Installed size of the components of some packs of a generation, from the recorded manifests.
 fn size(root: &InstallRoot, record: &GenerationRecord, of: impl Fn(&str) -> bool) -> u64 {
-    let manifests = record.packs.iter().filter(|p| of(&p.name));
+    let manifests = record.manifests().filter(|p| of(&p.name));
     // A damaged record is for `verify` to name.
     let manifests = manifests.filter_map(|p| Some((&p.name, root.manifest(&p.digest).ok()?)));
-    let chosen = |pack: &str, id: &str| record.components.iter().any(|c| c.pack == pack && c.id == id);
+    let chosen = |pack: &str, tree: &Component| {
+        let same = |c: &ComponentRecord| c.pack == pack && c.id == tree.id && c.tree_sha256 == tree.tree_sha256;
+        record.components.iter().any(same)
+    };
     manifests
         .flat_map(|(pack, m)| {
             let sizes = m
                 .components
                 .iter()
-                .filter(|c| chosen(pack, &c.id))
+                .filter(|c| chosen(pack, c))
                 .map(|c| c.installed_size);
             sizes.collect::<Vec<_>>()
         })

@@ -8,6 +8,7 @@ use kojibox_packs::manifest::Manifest;
 use super::{Aim, Catalog, Existing, Manner, Pick, Request, draft::complete};
 use crate::{
     answers::or_nearest,
+    plan::KeptLauncher,
     report::NOTHING_WRITTEN,
     select::{Want, choose, choose_update, preselected, selectable},
     trust::Offer,
@@ -151,13 +152,14 @@ fn updates(request: &Request, existing: &Existing, there: &[&Manifest], wants: &
     Ok(chosen)
 }
 
-/// Chooses components for the new packs: given, asked for, or as before with new defaults; then what they require.
+/// Chooses components for the new packs: given, asked for, or as before with new defaults; then what they require. Gives the
+/// active launcher, if it stays.
 pub(super) fn components(
     request: &Request,
     guide: &Guide<'_>,
     existing: &Existing,
     picks: &mut [Pick],
-) -> Result<(), Report> {
+) -> Result<Option<KeptLauncher>, Report> {
     if let Some(given) = &request.answers.components {
         check_known(request, picks, given)?;
     }
@@ -172,7 +174,7 @@ pub(super) fn components(
             (None, Manner::Terse) => usual(manifest, existing),
         };
     }
-    Ok(complete(picks)?)
+    Ok(complete(picks, existing)?)
 }
 
 /// What was chosen before and still exists, with defaults that are new in this release; preselected ones at first.

@@ -40,10 +40,11 @@ fn from_medium(
     let catalog = catalog::read(medium, Target::host(), &wants, &publishers)?;
     let picks = choose::picks(request, &guide, existing, &catalog, &wants)?;
     let mut picks = picks.unwrap_or_default();
-    choose::components(request, &guide, existing, &mut picks)?;
+    let launcher = choose::components(request, &guide, existing, &mut picks)?;
     let judged = trusted::judge(session, request, existing, medium, &catalog, &publishers, &mut picks)?;
     Ok(Draft {
         picks,
+        launcher,
         settings: Settings {
             ports: request.answers.ports.clone(),
             ..existing.settings()
@@ -64,6 +65,7 @@ pub(super) fn installed(existing: &Existing) -> Draft {
         picks: packs
             .filter_map(|p| Some(Pick::kept(existing.manifests.get(&p.name)?, &p.root16, existing)))
             .collect(),
+        launcher: existing.launcher(),
         settings: existing.settings(),
         language: record.and_then(|r| r.language.clone()),
         start: record.is_none_or(|r| r.start),

@@ -8,12 +8,15 @@ use std::{
 
 use kojibox_packs::manifest::{Manifest, Service};
 use kojibox_signing::Verified;
-use kojibox_state::{Layout, records::Floors};
+use kojibox_state::{
+    Layout,
+    records::{Floors, LAUNCHER},
+};
 
 use super::Existing;
 use crate::{
     medium::Medium,
-    plan::{InstallPlan, PlannedPack, TrustUpdate, Verdict},
+    plan::{InstallPlan, KeptLauncher, PlannedPack, TrustUpdate, Verdict},
     preflight::{ComponentDemand, Content, Demand, MoveDemand, services_of},
     select::{Chosen, SelectError, Settings, close},
     trust::{Approval, Offer, Publisher, Release, floors},
@@ -41,6 +44,8 @@ pub(crate) struct Pick {
 pub(crate) struct Draft {
     /// Its packs, sorted by name.
     pub picks: Vec<Pick>,
+    /// The active launcher, if it stays.
+    pub launcher: Option<KeptLauncher>,
     /// Answers and ports.
     pub settings: Settings,
     /// Language of the person.
@@ -106,8 +111,9 @@ impl Pick {
     }
 }
 
-/// Adds to each pick what its components require, and refuses what does not go together.
-pub(super) fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
+/// Adds to each pick what its components require, and refuses what does not go together. Gives the active launcher, if it
+/// stays: what a kept pack once brought may be older than that, and is not there any more.
+pub(super) fn complete(picks: &mut [Pick], existing: &Existing) -> Result<Option<KeptLauncher>, SelectError> {
     let manifests: Vec<_> = picks.iter().map(|p| Arc::clone(&p.manifest)).collect();
     let mut chosen: Vec<_> = manifests
         .iter()
@@ -115,14 +121,16 @@ pub(super) fn complete(picks: &mut [Pick]) -> Result<(), SelectError> {
         .map(|(manifest, pick)| Chosen {
             manifest,
             components: pick.components.clone(),
+            kept: pick.offer.is_none(),
         })
         .collect();
-    close(&mut chosen)?;
+    let active = existing.launcher();
+    let stays = close(&mut chosen, active.as_ref().map(|l| l.component.version.as_str()))?;
     let sets: Vec<_> = chosen.into_iter().map(|c| c.components).collect();
     for (pick, components) in picks.iter_mut().zip(sets) {
         pick.components = components;
     }
-    Ok(())
+    Ok(active.filter(|_| stays))
 }
 
 impl Draft {
@@ -180,6 +188,7 @@ impl Draft {
         InstallPlan {
             command,
             packs: packs.collect(),
+            launcher: self.launcher,
             answers: self.settings.answers,
             ports: self.settings.ports,
             language: self.language,
@@ -197,10 +206,16 @@ impl Draft {
         let Some(record) = &existing.record else { return false };
         let packs = |pick: &Pick| {
             let same = record.packs.iter().any(|p| p.digest == pick.manifest.digest());
-            let before: BTreeSet<_> = existing.components_of(&pick.manifest.pack).map(str::to_owned).collect();
-            same && before == pick.components
+            let before = existing.components_of(&pick.manifest.pack);
+            let before: BTreeSet<_> = before.filter(|id| *id != LAUNCHER).collect();
+            let after = pick.components.iter().map(String::as_str).filter(|id| *id != LAUNCHER);
+            same && before == after.collect()
         };
-        record.packs.len() == self.picks.len()
+        let mut brought = self.picks.iter().flat_map(Pick::chosen).filter(|c| c.id == LAUNCHER);
+        let brought = brought.next().map(|c| c.tree_sha256);
+        let active = existing.launcher().map(|l| l.component.tree_sha256);
+        (self.launcher.is_some() || brought == active)
+            && record.packs.len() == self.picks.len()
             && self.picks.iter().all(packs)
             && record.answers == self.settings.answers
             && record.ports == self.settings.ports

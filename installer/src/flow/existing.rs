@@ -16,7 +16,7 @@ use kojibox_state::{
 };
 
 use crate::{
-    plan::PlannedRoot,
+    plan::{KeptLauncher, PlannedRoot},
     preflight::{Content, services_of},
     select::Settings,
     trust::floors,
@@ -89,6 +89,15 @@ impl Existing {
         self.record.as_ref().map_or_else(Settings::default, |record| Settings {
             answers: record.answers.clone(),
             ports: record.ports.clone(),
+        })
+    }
+
+    /// The launcher of the active generation, and the pack whose manifest tells of it.
+    pub(crate) fn launcher(&self) -> Option<KeptLauncher> {
+        let (component, pack) = self.record.as_ref()?.launcher()?;
+        Some(KeptLauncher {
+            component: component.clone(),
+            pack: pack.cloned(),
         })
     }
 

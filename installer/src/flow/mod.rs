@@ -256,11 +256,19 @@ fn draft(
     let Some(mut picks) = choose::picks(request, guide, existing, &catalog, &wants)? else {
         return Ok(None);
     };
-    choose::components(request, guide, existing, &mut picks)?;
+    let launcher = choose::components(request, guide, existing, &mut picks)?;
     let settled = settle::settle(session, request, guide, existing, &picks, root)?;
-    let judged = trusted::judge(session, request, existing, medium, &catalog, &publishers, &mut picks)?;
+    let mut judged = trusted::judge(session, request, existing, medium, &catalog, &publishers, &mut picks)?;
+    // A pack of which only the launcher is here is none of the picks, and its word counts all the same.
+    let alone = existing.record.as_ref().and_then(|r| r.launcher_pack.as_ref());
+    if let Some(pack) = alone.filter(|_| launcher.is_some()) {
+        let named = (pack.name.as_str(), pack.version.as_str());
+        let verdict = trusted::withdrawn(session, named, &pack.digest, &judged.floors);
+        judged.verdicts.extend(verdict);
+    }
     Ok(Some(Draft {
         picks,
+        launcher,
         settings: settled.settings,
         language: settled.language,
         start: settled.start,

@@ -36,7 +36,7 @@ pub(crate) fn remove_packs(session: &Session<'_>, path: &Path, packs: &[Want], y
     draft
         .picks
         .retain(|pick| !packs.iter().any(|w| w.name == pick.manifest.pack));
-    complete(&mut draft.picks)?;
+    draft.launcher = complete(&mut draft.picks, &existing)?;
     let names: Vec<_> = packs.iter().map(|w| w.name.as_str()).collect();
     let question = format!("Remove {} from {}? Its data stays.", names.join(", "), path.display());
     if !yes && !session.ui.confirm(&question, false, "--yes")? {

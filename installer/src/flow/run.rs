@@ -132,7 +132,7 @@ pub(crate) fn transact<T>(
 /// Manifests of every generation of a root, for deadlines of services that may have to be stopped or started.
 pub(crate) fn manifests_of(root: &InstallRoot) -> Vec<Arc<Verified<Manifest>>> {
     let records = root.generations().unwrap_or_default();
-    let packs = records.iter().flat_map(|g| &g.record.packs);
+    let packs = records.iter().flat_map(|g| g.record.manifests());
     packs
         .filter_map(|p| root.manifest(&p.digest).ok())
         .map(Arc::new)

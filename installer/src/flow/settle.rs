@@ -33,6 +33,7 @@ pub(super) fn settle(
     let chosen: Vec<_> = picks
         .iter()
         .map(|pick| Chosen {
+            kept: pick.offer.is_none(),
             manifest: &pick.manifest,
             components: pick.components.clone(),
         })

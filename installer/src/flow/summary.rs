@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use kojibox_console::bytes;
 use kojibox_signing::Digest;
+use kojibox_state::records::LAUNCHER;
 use serde::Serialize;
 
-use super::{Draft, Existing};
+use super::{Draft, Existing, Pick};
 use crate::{
     plan::Verdict,
     preflight::Demand,
@@ -200,7 +201,10 @@ fn packs(draft: &Draft, existing: &Existing) -> Vec<Change> {
 fn components(draft: &Draft, existing: &Existing) -> Vec<Change> {
     let before = |id: &str, pack: &str| {
         let recorded = existing.record.iter().flat_map(|r| &r.components);
-        recorded.into_iter().find(|c| c.id == *id && c.pack == *pack)
+        // There is one launcher, whichever pack brings it.
+        recorded
+            .into_iter()
+            .find(|c| c.id == *id && (c.pack == *pack || c.id == LAUNCHER))
     };
     let mut changes = Vec::new();
     for pick in &draft.picks {
@@ -228,9 +232,23 @@ fn components(draft: &Draft, existing: &Existing) -> Vec<Change> {
         }
     }
     let gone = existing.record.iter().flat_map(|r| &r.components).filter(|old| {
-        let of_pack = draft.picks.iter().find(|p| p.manifest.pack == old.pack);
-        !of_pack.is_some_and(|p| p.components.contains(&old.id))
+        let of_pack = |p: &&Pick| p.manifest.pack == old.pack || old.id == LAUNCHER;
+        let stays = old.id == LAUNCHER && draft.launcher.is_some();
+        !stays
+            && !draft
+                .picks
+                .iter()
+                .filter(of_pack)
+                .any(|p| p.components.contains(&old.id))
     });
+    changes.extend(draft.launcher.iter().map(|kept| Change {
+        name: kept.component.id.clone(),
+        version: kept.component.version.clone(),
+        from: Some(kept.component.version.clone()),
+        fate: Fate::Keep,
+        size: 0,
+        digest: kept.component.tree_sha256,
+    }));
     changes.extend(gone.map(|old| Change {
         name: old.id.clone(),
         version: old.version.clone(),

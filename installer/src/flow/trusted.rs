@@ -1,6 +1,7 @@
 //! Owns the trust decisions of a flow: whose packs, whether they are replays, what the root remembers from now on.
 
 use kojibox_console::{Report, declined};
+use kojibox_signing::Digest;
 use kojibox_state::records::Floors;
 
 use super::{Catalog, Existing, Pick, Request, Session};
@@ -77,7 +78,8 @@ pub(super) fn judge(
     let mut next = known.clone();
     for pick in picks.iter_mut() {
         let Some(offer) = pick.offer.clone() else {
-            verdicts.extend(kept(session, pick, &known));
+            let (manifest, digest) = (&pick.manifest, pick.manifest.digest());
+            verdicts.extend(withdrawn(session, (&manifest.pack, &manifest.version), &digest, &known));
             continue;
         };
         verdicts.push(offer.verdict());
@@ -98,14 +100,16 @@ pub(super) fn judge(
 }
 
 /// A pack that stays may have been withdrawn meanwhile: it keeps running, and that is said.
-fn kept(session: &Session<'_>, pick: &Pick, known: &Floors) -> Option<Verdict> {
-    if !known.revoked.contains(&pick.manifest.digest()) {
+pub(super) fn withdrawn(
+    session: &Session<'_>,
+    (pack, version): (&str, &str),
+    digest: &Digest,
+    known: &Floors,
+) -> Option<Verdict> {
+    if !known.revoked.contains(digest) {
         return None;
     }
-    let detail = format!(
-        "`{}` {} was withdrawn by its publisher and stays installed",
-        pick.manifest.pack, pick.manifest.version
-    );
+    let detail = format!("`{pack}` {version} was withdrawn by its publisher and stays installed");
     session.ui.warn(&detail);
     Some(Verdict {
         check: "withdrawn".to_owned(),

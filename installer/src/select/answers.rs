@@ -141,6 +141,7 @@ mod tests {
     fn settled(given: &Settings, before: &Settings) -> Result<Settings, String> {
         let pack = pack();
         let chosen = [Chosen {
+            kept: false,
             manifest: &pack,
             components: ["web".to_owned()].into(),
         }];

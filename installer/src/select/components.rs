@@ -14,6 +14,8 @@ pub(crate) struct Chosen<'a> {
     pub manifest: &'a Manifest,
     /// Component ids.
     pub components: BTreeSet<String>,
+    /// It stays as it is: its trees are there, and it brings nothing.
+    pub kept: bool,
 }
 
 /// The wished-for components do not go together.
@@ -76,18 +78,21 @@ pub(crate) fn preselected(manifest: &Manifest) -> BTreeSet<String> {
     if defaults.is_empty() { ids(false) } else { defaults }
 }
 
-/// Adds what is required (and each pack's own files, and one launcher), and refuses what does not go together.
-pub(crate) fn close(chosen: &mut [Chosen<'_>]) -> Result<(), SelectError> {
+/// Adds what is required (and each pack's own files, and one launcher), and refuses what does not go together. True if the
+/// launcher of version `active` stays, which may be newer than what any of the packs once brought.
+pub(crate) fn close(chosen: &mut [Chosen<'_>], active: Option<&str>) -> Result<bool, SelectError> {
     for pack in chosen.iter() {
         for id in &pack.components {
             known(pack.manifest, id)?;
         }
     }
     add_own_files(chosen);
+    let stays = !add_launcher(chosen, active) && active.is_some();
     // Every round adds at least one of finitely many components.
     while add_requirements(chosen)? {}
     refuse_conflicts(chosen)?;
-    refuse_twins(chosen)
+    refuse_twins(chosen)?;
+    Ok(stays)
 }
 
 fn known(manifest: &Manifest, id: &str) -> Result<(), SelectError> {
@@ -108,17 +113,24 @@ fn add_own_files(chosen: &mut [Chosen<'_>]) {
             pack.components.insert(PACK_FILES.to_owned());
         }
     }
-    // One launcher runs everything: the newest that any of the packs brings.
-    let newest = chosen
-        .iter()
-        .enumerate()
+}
+
+/// One launcher runs everything: the newest that any of the new packs brings, unless the active one is newer still.
+fn add_launcher(chosen: &mut [Chosen<'_>], active: Option<&str>) -> bool {
+    let version = |text: &str| semver::Version::parse(text).ok();
+    let offered = chosen.iter().enumerate().filter(|(_, pack)| !pack.kept);
+    let newest = offered
         .filter_map(|(at, pack)| {
             let launcher = pack.manifest.components.iter().find(|c| c.id == LAUNCHER)?;
-            Some((semver::Version::parse(&launcher.version).ok(), std::cmp::Reverse(at)))
+            Some((version(&launcher.version), std::cmp::Reverse(at)))
         })
         .max();
-    if let Some((_, std::cmp::Reverse(at))) = newest {
-        chosen[at].components.insert(LAUNCHER.to_owned());
+    match newest {
+        Some((newest, std::cmp::Reverse(at))) if active.is_none_or(|active| newest >= version(active)) => {
+            chosen[at].components.insert(LAUNCHER.to_owned());
+            true
+        }
+        _ => false,
     }
 }
 
@@ -224,6 +236,7 @@ mod tests {
         Chosen {
             manifest,
             components: ids.iter().map(|&id| id.to_owned()).collect(),
+            kept: false,
         }
     }
 
@@ -243,11 +256,11 @@ mod tests {
         );
         let base = pack("base", &[("libc", false, &[]), ("extra", true, &[])]);
         let mut both = [chosen(&app, &["app"]), chosen(&base, &[])];
-        close(&mut both).unwrap();
+        close(&mut both, None).unwrap();
         assert_eq!(ids(&both[0]), [PACK_FILES, "app", "node"]);
         assert_eq!(ids(&both[1]), ["libc"]);
         let mut alone = [chosen(&app, &["app"])];
-        insta::assert_snapshot!(close(&mut alone).unwrap_err(), @"component `node` of pack `app` requires `libc`, which none of the chosen packs has");
+        insta::assert_snapshot!(close(&mut alone, None).unwrap_err(), @"component `node` of pack `app` requires `libc`, which none of the chosen packs has");
     }
 
     #[test]
@@ -266,9 +279,34 @@ mod tests {
         new.components[1].version = "1.10.0".to_owned();
         new.components[1].tree_sha256 = Digest::of(b"newer");
         let mut both = [chosen(&old, &["x", LAUNCHER]), chosen(&new, &["y"])];
-        close(&mut both).unwrap();
+        close(&mut both, None).unwrap();
         assert_eq!(ids(&both[0]), ["x"]);
         assert_eq!(ids(&both[1]), [LAUNCHER, "y"]);
+    }
+
+    #[test]
+    fn the_active_launcher_stays_unless_a_new_pack_brings_one_as_new() {
+        let with = |name: &str, version: &str| {
+            let mut pack = pack(name, &[("x", true, &[]), (LAUNCHER, true, &[])]);
+            pack.components[0].id = name.to_owned();
+            pack.components[1].version = version.to_owned();
+            pack
+        };
+        let (old, other) = (with("a", "1.0.0"), with("b", "1.1.0"));
+        let kept = Chosen {
+            kept: true,
+            ..chosen(&old, &["a", LAUNCHER])
+        };
+        for (active, stays) in [("1.2.0", true), ("1.1.0", false), ("1.0.0", false)] {
+            let mut both = [kept.clone(), chosen(&other, &["b"])];
+            assert_eq!(close(&mut both, Some(active)).unwrap(), stays, "{active}");
+            assert_eq!(ids(&both[0]), ["a"], "what stays brings nothing");
+            assert_eq!(both[1].components.contains(LAUNCHER), !stays, "{active}");
+        }
+        let mut alone = [kept];
+        assert!(close(&mut alone, Some("1.2.0")).unwrap());
+        assert!(!close(&mut alone, None).unwrap());
+        assert_eq!(ids(&alone[0]), ["a"]);
     }
 
     #[test]
@@ -276,15 +314,15 @@ mod tests {
         let mut a = pack("a", &[("x", true, &[]), ("y", false, &[])]);
         a.components[0].conflicts = vec!["y".to_owned()];
         assert!(matches!(
-            close(&mut [chosen(&a, &["x", "y"])]),
+            close(&mut [chosen(&a, &["x", "y"])], None),
             Err(SelectError::Conflict { .. })
         ));
-        close(&mut [chosen(&a, &["x"])]).unwrap();
+        close(&mut [chosen(&a, &["x"])], None).unwrap();
         let mut b = pack("b", &[("x", true, &[])]);
-        close(&mut [chosen(&a, &["x"]), chosen(&b, &["x"])]).unwrap();
+        close(&mut [chosen(&a, &["x"]), chosen(&b, &["x"])], None).unwrap();
         b.components[0].tree_sha256 = Digest::of(b"other");
-        let twice = close(&mut [chosen(&a, &["x"]), chosen(&b, &["x"])]).unwrap_err();
+        let twice = close(&mut [chosen(&a, &["x"]), chosen(&b, &["x"])], None).unwrap_err();
         insta::assert_snapshot!(twice, @"packs `a` and `b` bring different components `x`");
-        insta::assert_snapshot!(close(&mut [chosen(&a, &["z"])]).unwrap_err(), @"there is no component `z`, did you mean `x`?");
+        insta::assert_snapshot!(close(&mut [chosen(&a, &["z"])], None).unwrap_err(), @"there is no component `z`, did you mean `x`?");
     }
 }

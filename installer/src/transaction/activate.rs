@@ -1,13 +1,7 @@
 //! Owns activation: stop, pointer (the commit), start, and then confirmed or back again.
 
 use kojibox_state::{
-    BadMark, CrashPoint, StateError,
-    doc::{self, Versioned as _},
-    journal::Record,
-    layout::place,
-    receipts::TxOutcome,
-    records::{GenerationRecord, Pointer},
-    store::unless_absent,
+    CrashPoint, StateError, doc, journal::Record, layout::place, receipts::TxOutcome, records::GenerationRecord,
 };
 
 use super::{
@@ -16,7 +10,6 @@ use super::{
     formats::format_changes,
     room::tidy,
     tx::Tx,
-    undo::undo,
 };
 use crate::plan::{GateError, Phase, Unclean};
 
@@ -68,7 +61,7 @@ fn commit(tx: &mut Tx<'_>, target: &Target<'_>, stopped: &mut bool) -> Result<()
     tx.journal.append(&Record::Stopped)?;
     tx.reach(CrashPoint::Stopped)?;
     tx.check_cancel()?;
-    let pointer = tx.next_pointer(target.record.id, !target.gated);
+    let pointer = tx.steps().next_pointer(target.record.id, !target.gated);
     doc::replace(tx.store, &place::pointer(), &pointer)?;
     Ok(tx.reach(CrashPoint::Committed)?)
 }
@@ -129,7 +122,7 @@ pub(super) fn note_unclean(tx: &mut Tx<'_>, generation: u64, services: &[Unclean
 fn confirm(tx: &mut Tx<'_>, target: &Target<'_>) -> Result<(), Cause> {
     let id = target.record.id;
     if target.gated {
-        let pointer = tx.next_pointer(id, true);
+        let pointer = tx.steps().next_pointer(id, true);
         doc::replace(tx.store, &place::pointer(), &pointer)?;
     }
     tx.reach(CrashPoint::Confirmed)?;
@@ -161,8 +154,11 @@ pub(super) fn abort(tx: &mut Tx<'_>, cause: Cause, stopped: bool) -> TxError {
     }
     let full = cause.is_no_space();
     let before = tx.begin.pointer.clone();
-    let undone = point_back(tx, before.as_ref())
-        .and_then(|()| undo(tx))
+    let steps = tx.steps();
+    let undone = steps
+        .point_back(before.as_ref())
+        .and_then(|()| steps.undo())
+        .map_err(Cause::from)
         .and_then(|()| tidy(tx, full));
     let Ok(kept) = undone else {
         return tx.interrupted(cause, stopped);
@@ -192,18 +188,6 @@ pub(super) fn start_again(tx: &mut Tx<'_>) -> bool {
             false
         }
     }
-}
-
-/// Writes `pointer`, or removes the pointer, if this transaction has replaced it. Durable when it returns.
-fn point_back(tx: &Tx<'_>, pointer: Option<&Pointer>) -> Result<(), Cause> {
-    if !tx.is_committed()? {
-        return Ok(());
-    }
-    if let Some(pointer) = pointer {
-        return Ok(doc::replace(tx.store, &place::pointer(), pointer)?);
-    }
-    unless_absent(tx.store.remove_file(&place::pointer()))?;
-    Ok(tx.store.sync_dir(&place::state())?)
 }
 
 /// The gate failed: the way back, in one journal record and the steps of [`complete_return`].
@@ -254,35 +238,21 @@ pub(super) fn complete_return(tx: &mut Tx<'_>, decided: &Record, again: bool) ->
         return Ok(false);
     };
     if let Some(id) = tx.begin.generation {
-        if tx.is_committed()?
+        if tx.steps().is_committed()?
             && let Some(new) = tx.root.generation(id)?
             && let Err(error) = stop(tx, &new)
         {
             tx.note(format!("the services of generation {id} did not stop cleanly: {error}"));
         }
         if *mark {
-            mark_bad(tx, id, reason, at)?;
+            tx.steps().mark_bad(id, reason, at)?;
         }
     }
     let good = tx.return_pointer();
-    point_back(tx, good.as_ref())?;
+    tx.steps().point_back(good.as_ref())?;
     tx.reach(CrashPoint::Returned)?;
     let down = again && !start_again(tx);
     let to = good.map(|p| p.current);
     close(tx, TxOutcome::Returned, Some(reason.clone()), to)?;
     Ok(down)
-}
-
-fn mark_bad(tx: &Tx<'_>, id: u64, reason: &str, at: &str) -> Result<(), StateError> {
-    if tx.root.bad_mark(id)?.is_some() {
-        // Written by an attempt that was stopped, perhaps before its name was durable.
-        return Ok(tx.store.sync_dir(&place::generation(id))?);
-    }
-    let mark = BadMark {
-        schema: BadMark::SCHEMA.to_owned(),
-        txid: tx.begin.txid().to_owned(),
-        at: at.to_owned(),
-        reason: reason.to_owned(),
-    };
-    doc::replace(tx.store, &place::generation_bad_mark(id), &mark)
 }

@@ -1,15 +1,11 @@
-//! Owns the end of a transaction: floors, DONE with the receipt, its file, the front door, an empty journal.
+//! Owns the end of a transaction as the installer tells it; its steps are [`Steps::close`]'s.
 
 use kojibox_state::{
-    CrashPoint,
-    journal::{Record, TxKind},
-    layout::place,
-    receipts::{self, Receipt, TxOutcome},
-    store::compose,
-    trust,
+    receipts::{Receipt, TxOutcome},
+    steps::{Ending, Steps},
 };
 
-use super::{error::Cause, front_door, tx::Tx, undo::sync_names};
+use super::{error::Cause, tx::Tx};
 
 /// Closes the transaction: after it nothing is left to recover.
 ///
@@ -20,60 +16,30 @@ pub(super) fn close(
     reason: Option<String>,
     to: Option<u64>,
 ) -> Result<Receipt, Cause> {
-    if matches!(outcome, TxOutcome::Done | TxOutcome::Unconfirmed)
-        && let Some(floors) = &tx.begin.floors
-    {
-        trust::raise(tx.store, floors)?;
-    }
-    let receipt = Receipt {
+    let ending = Ending {
         outcome,
         reason,
         to,
         finished: tx.now(),
-        previous: receipts::last_link(tx.root.dir())?,
-        ..tx.begin.draft.clone()
     };
-    tx.journal.append(&Record::Done {
-        receipt: Box::new(receipt.clone()),
-    })?;
-    tx.reach(CrashPoint::Done)?;
-    settle(tx, &receipt)?;
-    Ok(receipt)
+    let observer = tx.env.observer;
+    let steps = Steps {
+        root: tx.root,
+        store: tx.store,
+        begin: &tx.begin,
+    };
+    Ok(steps.close(&mut tx.journal, ending, &mut |text| observer.note(&text))?)
 }
 
-/// What comes after DONE; can be repeated.
+/// What comes after DONE; can be repeated. A failure of what is only a courtesy is told, and the transaction stays what it is.
 pub(super) fn settle(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<(), Cause> {
-    receipts::publish(tx.store, receipt)?;
-    tx.reach(CrashPoint::Receipted)?;
-    courteously(tx, "could not refresh the front door", front_door::refresh(tx))?;
-    let resumable = matches!(receipt.kind, TxKind::Install | TxKind::Update) && receipt.outcome == TxOutcome::Undone;
-    if !resumable {
-        let what = "could not empty the staging directory; the next transaction tries again";
-        courteously(tx, what, empty_staging(tx))?;
-    }
-    let cleared = tx.journal.clear().map_err(Cause::from);
-    courteously(tx, "could not empty the journal; the next command does it", cleared)
-}
-
-/// Removes this transaction's staging directory, so that it does not come back with a power cut.
-fn empty_staging(tx: &Tx<'_>) -> Result<(), Cause> {
-    compose::remove_tree(tx.store, &tx.staging())?;
-    sync_names(tx, &place::staging())
-}
-
-/// A failure here is told, but the transaction is over and stays what it is.
-fn courteously(tx: &Tx<'_>, what: &str, result: Result<(), Cause>) -> Result<(), Cause> {
-    match result {
-        Err(cause) if cause.is_killed() => Err(cause),
-        Err(cause) => {
-            let why = std::error::Error::source(&cause)
-                .map(|s| format!(": {s}"))
-                .unwrap_or_default();
-            tx.env.observer.note(&format!("{what}: {cause}{why}"));
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+    let observer = tx.env.observer;
+    let steps = Steps {
+        root: tx.root,
+        store: tx.store,
+        begin: &tx.begin,
+    };
+    Ok(steps.settle(&mut tx.journal, receipt, &mut |text| observer.note(&text))?)
 }
 
 /// Why a transaction ended, as a receipt says it.

@@ -4,28 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kojibox_packs::manifest::Component;
 use kojibox_state::{
-    InstallRoot, LockedRoot,
+    CrashPoint, InstallRoot, LockedRoot,
     doc::Versioned as _,
-    journal::{Names, TxKind},
-    layout::{Layout, place},
+    journal::{Names, Record, TxKind},
+    layout::Layout,
     receipts::{ReceiptBytes, ReceiptPack, ReceiptVerdict},
     records::{ComponentRecord, GenerationRecord, LAUNCHER, PackRecord},
-    store::compose,
+    steps::NewPack,
     trust,
 };
 
 use super::{
     activate::{Target, abort, activate},
-    aside::Aside,
     error::{Cause, Situation, TxError},
-    publish::{self, NewPack},
     recover::recover,
     stage::{NewTree, stage_trees, sweep_staging},
     tx::Tx,
-    undo::sync_names,
     verify::{FindingKind, look_at},
 };
-use crate::plan::{Env, InstallPlan, PlannedPack};
+use crate::plan::{Env, InstallPlan, Phase, PlannedPack};
 
 /// A generation that was installed and is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,12 +119,20 @@ fn prepare<'a, 'p>(
         }
         components.insert((record.id.clone(), record.pack.clone()), record);
     }
+    if let Some(kept) = &plan.launcher {
+        let component = kept.component.clone();
+        if let Some((generation, present)) = installed.get(&component.dir) {
+            intact(root, present, *generation)?;
+        }
+        components.insert((component.id.clone(), component.pack.clone()), component);
+    }
     let record = GenerationRecord {
         schema: GenerationRecord::SCHEMA.to_owned(),
         id,
         created: tx.begin.draft.started.clone(),
         txid: tx.begin.txid().to_owned(),
         packs: pack_records(plan),
+        launcher_pack: launcher_pack(plan),
         components: components.into_values().collect(),
         answers: plan.answers.clone(),
         ports: plan.ports.clone(),
@@ -203,15 +208,27 @@ fn component_record(
             expected: record.tree_sha256,
         });
     }
+    intact(root, present, *generation)?;
+    record.index_sha256 = present.index_sha256;
+    Ok(record)
+}
+
+/// A tree that stays must have everything that its index names; who has changed a file is told by `verify`.
+fn intact(root: &InstallRoot, present: &ComponentRecord, generation: u64) -> Result<(), Cause> {
     let index = root.index(present)?;
     let mut findings = look_at(root, present, &index)?.findings;
     findings.retain(|f| f.kind != FindingKind::Extra);
-    if !findings.is_empty() {
-        let generation = *generation;
-        return Err(Cause::Damaged { generation, findings });
+    if findings.is_empty() {
+        return Ok(());
     }
-    record.index_sha256 = present.index_sha256;
-    Ok(record)
+    Err(Cause::Damaged { generation, findings })
+}
+
+/// The pack of the launcher that stays, if it is none of those that will be installed.
+fn launcher_pack(plan: &InstallPlan) -> Option<PackRecord> {
+    let kept = plan.launcher.as_ref()?.pack.as_ref()?;
+    let installed = plan.packs.iter().any(|p| p.manifest.digest() == kept.digest);
+    (!installed).then(|| kept.clone())
 }
 
 fn pack_records(plan: &InstallPlan) -> Vec<PackRecord> {
@@ -235,7 +252,7 @@ fn pack_records(plan: &InstallPlan) -> Vec<PackRecord> {
 fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64) -> Result<Names, Cause> {
     let mut named = BTreeSet::new();
     for generation in root.generations()? {
-        named.extend(generation.record.packs.iter().map(|p| p.digest));
+        named.extend(generation.record.manifests().map(|p| p.digest));
     }
     let packs = plan.packs.iter().map(|p| p.manifest.digest());
     Ok(Names {
@@ -249,7 +266,9 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
 /// Puts everything that is fresh into staging and publishes it.
 fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cause> {
     sweep_staging(tx, &work.trees)?;
-    clear_places(tx)?;
+    for note in tx.steps().clear_places()? {
+        tx.note(note);
+    }
     stage_trees(tx, &work.trees)?;
     let fresh = tx.begin.fresh.packs.clone();
     for pack in plan.packs.iter().filter(|p| fresh.contains(&p.manifest.digest())) {
@@ -258,43 +277,21 @@ fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cau
             manifest: pack.manifest.bytes(),
             signatures: &pack.signatures,
         };
-        publish::stage_pack(tx, &new)?;
+        tx.steps().stage_pack(&new)?;
     }
-    publish::stage_generation(tx, &work.record)?;
-    publish::publish(tx)
+    tx.steps().stage_generation(&work.record)?;
+    publish(tx)
 }
 
-/// Moves what lies at a final name and belongs to no generation out of the way: trees may hold what a person has changed, so
-/// they go to `backups/<txid>`; records are ours, or of a damaged past.
-///
-/// Before anything is staged, and durable: what an undo finds at a final name later was put there by this transaction.
-fn clear_places(tx: &mut Tx<'_>) -> Result<(), Cause> {
-    let fresh = tx.begin.fresh.clone();
-    let mut aside = Aside::default();
-    for dir in &fresh.components {
-        let path = place::component(dir);
-        if tx.root.dir().exists(&path)? {
-            aside.take(tx, &path)?;
-        }
-    }
-    for path in aside.settle(tx)? {
-        let backup = place::backup(tx.begin.txid());
-        tx.note(format!(
-            "`{path}` belonged to no generation and was moved to `{backup}`"
-        ));
-    }
-    let packs = fresh.packs.iter().map(|digest| Ok(place::pack_record(digest)));
-    let indexes = fresh.indexes.iter().map(|name| place::component_records().join(name));
-    for (n, path) in packs.chain(indexes).enumerate() {
-        let path = path?;
-        if tx.root.dir().exists(&path)? {
-            let dead = tx.staged("dead")?;
-            compose::create_dirs(tx.store, &dead)?;
-            tx.store.rename(&path, &dead.join(&n.to_string())?)?;
-            tx.note(format!("the record `{path}` belonged to no generation and was removed"));
-        }
-    }
-    sync_names(tx, &place::components())
+/// Makes what is staged durable and gives it its final names; STAGED is in the journal after it.
+fn publish(tx: &mut Tx<'_>) -> Result<(), Cause> {
+    let observer = tx.env.observer;
+    observer.phase(Phase::Durable, None);
+    tx.steps().make_durable()?;
+    observer.phase(Phase::Publish, Some(tx.begin.fresh.components.len() as u64));
+    tx.steps().publish(&mut || observer.add(1))?;
+    tx.journal.append(&Record::Staged)?;
+    Ok(tx.reach(CrashPoint::Staged)?)
 }
 
 /// True if any chosen component has a service and there is a launcher to start it.

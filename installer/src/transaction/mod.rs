@@ -4,16 +4,13 @@
 //! `state/TRANSACTIONS.md`. Everything that changes an install root goes through [`kojibox_state::Store`].
 
 mod activate;
-mod aside;
 mod error;
 mod finish;
 mod formats;
-mod front_door;
 mod hashing;
 mod install;
 mod place_tree;
 mod prune;
-mod publish;
 mod recover;
 mod repair;
 mod rollback;
@@ -21,7 +18,6 @@ mod room;
 mod sink;
 mod stage;
 mod tx;
-mod undo;
 mod uninstall;
 mod verify;
 

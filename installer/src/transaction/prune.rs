@@ -8,6 +8,7 @@ use kojibox_state::{
     layout::place,
     receipts::TxOutcome,
     records::Pointer,
+    steps::Named,
     store::{Kind, compose, unless_absent},
 };
 
@@ -16,7 +17,6 @@ use super::{
     finish::close,
     recover::recover,
     tx::Tx,
-    undo::{Named, sync_names},
 };
 use crate::plan::{Env, Phase};
 
@@ -220,7 +220,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
     for id in &doomed.generations {
         retire(tx, *id)?;
     }
-    sync_names(tx, &place::generations())?;
+    tx.steps().sync_names(&place::generations())?;
     let (mut gone, mut stay) = (Vec::new(), Vec::new());
     for dir in doomed.components.iter().filter(|dir| !named.dirs.contains(*dir)) {
         match unless_absent(tx.store.rename(&place::component(dir), &dead.join(dir)?)) {
@@ -234,7 +234,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
         }
         tx.env.observer.add(1);
     }
-    sync_names(tx, &place::components())?;
+    tx.steps().sync_names(&place::components())?;
     for name in doomed.indexes.iter().filter(|name| !named.indexes.contains(*name)) {
         if !stay.iter().any(|dir| place::index_name(dir) == **name) {
             unless_absent(tx.store.remove_file(&place::component_records().join(name)?))?;
@@ -243,8 +243,8 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
     for digest in doomed.packs.iter().filter(|digest| !named.packs.contains(*digest)) {
         compose::remove_tree(tx.store, &place::pack_record(digest))?;
     }
-    sync_names(tx, &place::component_records())?;
-    sync_names(tx, &place::pack_records())?;
+    tx.steps().sync_names(&place::component_records())?;
+    tx.steps().sync_names(&place::pack_records())?;
     tx.reach(CrashPoint::Doomed)?;
     let active = tx.active();
     close(tx, TxOutcome::Done, None, active)?;
@@ -300,5 +300,5 @@ fn retire(tx: &Tx<'_>, id: u64) -> Result<(), Cause> {
         let to = dead.join(&format!("generation-{id}.{what}"))?;
         unless_absent(tx.store.rename(&path, &to))?;
     }
-    sync_names(tx, &place::generation(id))
+    Ok(tx.steps().sync_names(&place::generation(id))?)
 }

@@ -13,7 +13,6 @@ use super::{
     finish::{close, settle},
     prune, repair, room,
     tx::Tx,
-    undo::undo,
     uninstall,
 };
 use crate::plan::{Env, Phase};
@@ -181,7 +180,7 @@ fn settle_activation(tx: &mut Tx<'_>) -> Result<RecoveredHow, Cause> {
     let pointer = tx.root.pointer()?;
     let ours = pointer.as_ref().filter(|p| p.txid == tx.begin.txid());
     let Some(pointer) = ours else {
-        undo(tx)?;
+        tx.steps().undo()?;
         let active = tx.active();
         close(tx, TxOutcome::Undone, Some("interrupted".to_owned()), active)?;
         return Ok(RecoveredHow::Undone);

@@ -136,7 +136,7 @@ fn packs(
     let root = locked.root();
     let revoked = root.floors()?.map(|f| f.revoked).unwrap_or_default();
     let (mut packs, mut services) = (Vec::new(), false);
-    for pack in &target.packs {
+    for pack in target.manifests() {
         if revoked.contains(&pack.digest) && !options.unsafe_revoked {
             return Err(Cause::Revoked {
                 generation: target.id,
@@ -144,6 +144,8 @@ fn packs(
                 digest: pack.digest,
             });
         }
+    }
+    for pack in &target.packs {
         let manifest = root.manifest(&pack.digest)?;
         let installed = |id: &String| target.components.iter().any(|c| c.id == *id);
         services |= manifest.services.iter().any(|s| installed(&s.component));

@@ -15,7 +15,6 @@ use kojibox_state::{
 use super::{
     error::Cause,
     place_tree::{Placed, place},
-    publish::stage_index,
     sink::StagingSink,
     tx::Tx,
 };
@@ -148,7 +147,7 @@ fn read_tree(tx: &mut Tx<'_>, ready: &Prepared<'_>) -> Result<(), Cause> {
     };
     count(tx, placed, report.bytes_read);
     tell_repaired(tx, &tree.component.blob.name, report.repaired);
-    stage_index(tx, &tree.index_name(), index.bytes())?;
+    tx.steps().stage_index(&tree.index_name(), index.bytes())?;
     Ok(tx.reach(CrashPoint::TreeStaged)?)
 }
 

@@ -9,9 +9,9 @@ use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot, RootPath, Store, StoreError,
     doc::Versioned as _,
     journal::{Begin, Found, Journal, Names, Record, TxKind},
-    layout::place,
     receipts::{self, Receipt, ReceiptBytes, TxOutcome},
     records::Pointer,
+    steps::Steps,
 };
 
 use super::error::{Cause, Situation, TxError};
@@ -116,24 +116,28 @@ impl<'a> Tx<'a> {
         self.store.reach(point)
     }
 
+    /// The transaction as its steps see it.
+    pub(super) fn steps(&self) -> Steps<'_> {
+        Steps {
+            root: self.root,
+            store: self.store,
+            begin: &self.begin,
+        }
+    }
+
     /// `staging/<txid>`.
     pub(super) fn staging(&self) -> RootPath {
-        place::staged(self.begin.txid())
+        self.steps().staging()
     }
 
     /// Something in `staging/<txid>`.
     pub(super) fn staged(&self, what: &str) -> Result<RootPath, Cause> {
-        Ok(self.staging().join(what)?)
+        Ok(self.steps().staged(what)?)
     }
 
     /// The generation that was active when the transaction began.
     pub(super) fn active(&self) -> Option<u64> {
         self.begin.pointer.as_ref().map(|p| p.current)
-    }
-
-    /// True once the pointer is this transaction's.
-    pub(super) fn is_committed(&self) -> Result<bool, Cause> {
-        Ok(self.root.pointer()?.is_some_and(|p| p.txid == self.begin.txid()))
     }
 
     /// Where an automatic return goes: the pointer as it was, unless its own gate had never passed and an earlier one did.
@@ -177,30 +181,6 @@ impl<'a> Tx<'a> {
     /// Now, as documents write it.
     pub(super) fn now(&self) -> String {
         time(self.env)
-    }
-
-    /// Where a later rollback from `next` goes: the generation before, or the one before that if its gate never passed; one whose
-    /// record is damaged is no way back.
-    fn return_to(&self, next: u64) -> Option<u64> {
-        let before = self.begin.pointer.as_ref()?;
-        let candidates = if before.confirmed {
-            [Some(before.current), before.previous]
-        } else {
-            [before.previous, Some(before.current)]
-        };
-        let good = |id: &u64| *id != next && matches!(self.root.generation(*id), Ok(Some(_)));
-        candidates.into_iter().flatten().find(good)
-    }
-
-    /// The pointer that this transaction writes.
-    pub(super) fn next_pointer(&self, generation: u64, confirmed: bool) -> Pointer {
-        Pointer {
-            schema: Pointer::SCHEMA.to_owned(),
-            current: generation,
-            previous: self.return_to(generation),
-            confirmed,
-            txid: self.begin.txid().to_owned(),
-        }
     }
 }
 

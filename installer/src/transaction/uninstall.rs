@@ -20,7 +20,6 @@ use super::{
     hashing::{Hashed, Job, hash_all},
     recover::recover,
     tx::Tx,
-    undo::sync_names,
 };
 use crate::plan::{Env, GateError, Phase};
 
@@ -242,15 +241,15 @@ fn remove_listed(tx: &Tx<'_>, tree: &ComponentRecord, done: &mut Uninstalled) ->
 /// Our own documents, by the names that we give.
 fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
     let generations = tx.root.generations()?;
-    for pack in generations.iter().flat_map(|g| &g.record.packs) {
+    for pack in generations.iter().flat_map(|g| g.record.manifests()) {
         compose::remove_tree(tx.store, &place::pack_record(&pack.digest))?;
     }
     for tree in trees {
         unless_absent(tx.store.remove_file(&place::component_index(&tree.dir)))?;
     }
     // A generation is what names them, so it goes when they cannot come back.
-    sync_names(tx, &place::pack_records())?;
-    sync_names(tx, &place::component_records())?;
+    tx.steps().sync_names(&place::pack_records())?;
+    tx.steps().sync_names(&place::component_records())?;
     for id in tx.root.generation_ids()? {
         unless_absent(tx.store.remove_file(&place::generation_pin(id)))?;
         unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;

@@ -167,7 +167,7 @@ pub(super) fn trees_of(records: &[GenerationRecord]) -> Vec<&ComponentRecord> {
 
 /// Every pack that these generations name, once.
 pub(super) fn packs_of(records: &[GenerationRecord]) -> Vec<&PackRecord> {
-    let all = records.iter().flat_map(|r| &r.packs);
+    let all = records.iter().flat_map(GenerationRecord::manifests);
     let by_digest: BTreeMap<Digest, &PackRecord> = all.map(|p| (p.digest, p)).collect();
     by_digest.into_values().collect()
 }

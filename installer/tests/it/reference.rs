@@ -76,7 +76,7 @@ fn names(root: &InstallRoot, at: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             named.insert(place::component(&c.dir).to_string());
             named.insert(place::component_index(&c.dir).to_string());
         }
-        for pack in &generation.record.packs {
+        for pack in generation.record.manifests() {
             named.insert(place::pack_record(&pack.digest).to_string());
             let signatures = root.signatures(&pack.digest).unwrap();
             assert_eq!(signatures.len(), 1, "{at}: the signature is recorded");

@@ -280,6 +280,7 @@ pub(crate) fn plan(pack: &PlannedPack) -> InstallPlan {
     InstallPlan {
         command: "kojibox-installer install".to_owned(),
         packs: vec![pack.clone()],
+        launcher: None,
         answers: BTreeMap::from([("name".to_owned(), "value".to_owned())]),
         ports: BTreeMap::new(),
         language: Some("en".to_owned()),

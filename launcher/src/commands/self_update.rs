@@ -21,9 +21,10 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: &SelfUpdate, ui: &Ui) 
         version: version(),
         now: &now,
         retry_refused: args.retry_refused,
+        crash_at: session::crash_point(outside),
     };
     if args.check {
-        let offer = update::look(&setting).map_err(|e| e.report(version()))?;
+        let offer = update::look(&setting).map_err(|e| e.report(version(), &place.root))?;
         let available = offer.map(|o| o.component.version);
         if ui.is_json() {
             ui.json(&json!({ "version": version(), "available": available }));
@@ -38,7 +39,7 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: &SelfUpdate, ui: &Ui) 
     }
     let settings = session::settings(place, outside);
     let swap = Swap { settings: &settings };
-    let updated = update::run(&setting, &swap).map_err(|e| e.report(version()))?;
+    let updated = update::run(&setting, &swap).map_err(|e| e.report(version(), &place.root))?;
     let Some(updated) = updated else {
         if ui.is_json() {
             ui.json(&json!({ "version": version(), "available": null }));
@@ -47,6 +48,9 @@ pub(crate) fn run(place: &Place, outside: &Outside, args: &SelfUpdate, ui: &Ui) 
     };
     if ui.is_json() {
         ui.json(&updated);
+    }
+    for note in &updated.notes {
+        ui.note(note);
     }
     ui.done(&format!(
         "Launcher {} replaced {}; {} running services were taken over untouched",

@@ -25,10 +25,15 @@ use super::{
 /// A detached signature longer than this is something else.
 const SIGNATURE_MAX: u64 = 16 << 10;
 
+/// Detached signatures by file name.
+type Signatures = Vec<(String, Vec<u8>)>;
+
 /// A newer launcher, vouched for.
 pub(crate) struct Offer {
     pub(crate) component: Component,
     pub(super) manifest: Verified<Manifest>,
+    /// Detached signatures by file name, countersignatures too.
+    pub(super) signatures: Signatures,
     pub(super) source: Arc<dyn BlobSource>,
     pub(super) root16: String,
     pub(super) root_version: u64,
@@ -64,7 +69,8 @@ pub(super) fn newest(
     let Some(judged) = best(all, publishers, &known, from, ours)? else {
         return Ok(None);
     };
-    let approved_by = approvals(source.as_ref(), &judged, publishers)?;
+    let (approved_by, countersigned) = approvals(source.as_ref(), &judged, publishers)?;
+    let signatures = judged.signatures.into_iter().chain(countersigned).collect();
     let publisher = &publishers[judged.publisher];
     Ok(launcher_of(&judged.manifest).cloned().map(|component| Offer {
         component,
@@ -76,6 +82,7 @@ pub(super) fn newest(
             .map(|p| (p.root16.clone(), p.new_documents.clone()))
             .collect(),
         manifest: judged.manifest,
+        signatures,
         known,
         source,
     }))
@@ -119,6 +126,7 @@ fn check_roots(publishers: &[Publisher], known: &Floors) -> Result<(), UpdateErr
 struct Judged {
     file: String,
     manifest: Verified<Manifest>,
+    signatures: Signatures,
     publisher: usize,
 }
 
@@ -140,12 +148,13 @@ fn judge(source: &dyn BlobSource, file: &str, publishers: &[Publisher]) -> Resul
         return Ok(None);
     };
     let ring = publishers[publisher].root.pack_ring();
-    let manifest = attached(bytes, signatures)
+    let manifest = attached(bytes, &signatures)
         .verify(&ring, Namespace::Pack)
         .map_err(refused(file))?;
     Ok(Some(Judged {
         file: file.to_owned(),
         manifest,
+        signatures,
         publisher,
     }))
 }
@@ -160,13 +169,12 @@ fn refused(
     }
 }
 
-fn attached(bytes: Vec<u8>, signatures: Vec<(String, Vec<u8>)>) -> Signed<Manifest> {
-    signatures
-        .into_iter()
-        .fold(Signed::new(bytes), |signed, (_, s)| signed.attach(s))
+fn attached(bytes: Vec<u8>, signatures: &Signatures) -> Signed<Manifest> {
+    let signatures = signatures.iter().map(|(_, bytes)| bytes.clone());
+    signatures.fold(Signed::new(bytes), Signed::attach)
 }
 
-fn signatures(source: &dyn BlobSource, file: &str, approvals: bool) -> Result<Vec<(String, Vec<u8>)>, UpdateError> {
+fn signatures(source: &dyn BlobSource, file: &str, approvals: bool) -> Result<Signatures, UpdateError> {
     let mut found = Vec::new();
     for name in source.signatures(file)? {
         if name.ends_with(".approval.sshsig") != approvals {
@@ -179,17 +187,23 @@ fn signatures(source: &dyn BlobSource, file: &str, approvals: bool) -> Result<Ve
     Ok(found)
 }
 
-/// Countersignatures of every pinned root that demands them.
-fn approvals(source: &dyn BlobSource, judged: &Judged, publishers: &[Publisher]) -> Result<Vec<KeyId>, UpdateError> {
-    let mut keys = Vec::new();
+/// Countersignatures of every pinned root that demands them, and the keys that counted.
+fn approvals(
+    source: &dyn BlobSource,
+    judged: &Judged,
+    publishers: &[Publisher],
+) -> Result<(Vec<KeyId>, Signatures), UpdateError> {
+    let (mut keys, mut found) = (Vec::new(), Signatures::new());
     for ring in publishers.iter().filter_map(|site| site.root.approval_ring()) {
         let files = signatures(source, &judged.file, true)?;
-        let verified = attached(judged.manifest.bytes().to_vec(), files)
+        let verified = attached(judged.manifest.bytes().to_vec(), &files)
             .verify(&ring, Namespace::Approval)
             .map_err(refused(&judged.file))?;
         keys.extend(verified.keys());
+        // The same files for every root.
+        found = files;
     }
-    Ok(keys)
+    Ok((keys, found))
 }
 
 fn launcher_of(manifest: &Manifest) -> Option<&Component> {

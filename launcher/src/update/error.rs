@@ -1,6 +1,9 @@
 //! Owns why a launcher could not be updated, and what each reason means for scripts and people.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use kojibox_console::{Exit, Report};
 use kojibox_packs::{manifest::Manifest, read::ReadError, source::SourceError};
@@ -25,13 +28,26 @@ pub(crate) enum UpdateError {
     #[error("a transaction was interrupted before")]
     RecoveryNeeded,
     /// The way back could not be gone to its end.
-    #[error("the update failed, and not everything of it could be taken back: {why}")]
+    #[error("the update failed, and not everything of it could be taken back{}", because(why.as_deref()))]
     HalfDone {
-        /// What was in the way.
-        why: String,
+        /// The generation that the pointer names.
+        active: Option<u64>,
+        /// What was in the way, if a way back was tried.
+        why: Option<String>,
         /// Why it failed.
         source: Box<UpdateError>,
     },
+    /// The new launcher serves, but the transaction is still in the journal.
+    #[error("launcher {version} took over, but its transaction could not be closed")]
+    Unclosed {
+        /// Its version.
+        version: String,
+        /// Why.
+        source: Box<UpdateError>,
+    },
+    /// The active generation was never ready.
+    #[error("generation {0} has not been ready yet")]
+    NotProven(u64),
     /// Nothing has been installed yet.
     #[error("nothing is installed in `{}`", .0.display())]
     Empty(PathBuf),
@@ -114,6 +130,14 @@ pub(crate) enum UpdateError {
     /// The tree of the component has no program.
     #[error("the launcher's component has no `{0}` at its top")]
     NoProgram(&'static str),
+    /// What the pipeline has placed could not be read.
+    #[error("could not read `{}`", path.display())]
+    Fetched {
+        /// Full path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The pipeline refused.
     #[error("could not place the new launcher")]
     Pipeline(#[source] Box<self_update::Error>),
@@ -150,13 +174,13 @@ impl UpdateError {
     fn exit(&self) -> Exit {
         match self {
             Self::State(error) => of_state(error),
-            Self::Open { .. } => Exit::Usage,
             Self::Differs { .. } => Exit::Damaged,
             Self::TooNew { .. } => Exit::FormatTooNew,
             Self::Store(error) if error.is_no_space() => Exit::NoSpace,
-            Self::Store(_) | Self::Path(_) | Self::Pipeline(_) => Exit::FileSystem,
-            Self::RecoveryNeeded | Self::HalfDone { .. } => Exit::RecoveryNeeded,
+            Self::Store(_) | Self::Path(_) | Self::Pipeline(_) | Self::Fetched { .. } => Exit::FileSystem,
+            Self::RecoveryNeeded | Self::HalfDone { .. } | Self::Unclosed { .. } => Exit::RecoveryNeeded,
             Self::Empty(_) => Exit::NothingToDo,
+            Self::Open { source, .. } => of_kind(source.kind()),
             Self::Source(error) => of_kind(error.kind()),
             Self::Read { source, .. } => of_kind(source.kind()),
             Self::Root { source, .. } => of_refusal(Some(source.refusal())),
@@ -164,7 +188,9 @@ impl UpdateError {
             Self::NobodyTrusted(_) | Self::StaleRoot { .. } => Exit::Refused,
             Self::Floor { .. } => Exit::Downgrade,
             Self::NoProgram(_) => Exit::Malformed,
-            Self::RefusedBefore { .. } | Self::SelfCheck { .. } | Self::Swap { .. } => Exit::NotReady,
+            Self::NotProven(_) | Self::RefusedBefore { .. } | Self::SelfCheck { .. } | Self::Swap { .. } => {
+                Exit::NotReady
+            }
         }
     }
 
@@ -176,9 +202,29 @@ impl UpdateError {
         }
     }
 
-    fn hint(&self) -> &'static str {
+    /// True if the process counts as dead (fault injection): nothing may be cleaned up.
+    pub(super) fn is_killed(&self) -> bool {
         match self {
-            Self::RecoveryNeeded | Self::HalfDone { .. } => "run `kojibox-installer recover`",
+            Self::Store(error) => error.is_killed(),
+            Self::State(error) => error.is_killed(),
+            _ => false,
+        }
+    }
+
+    /// What to do about it, in the tree `root`.
+    fn hint(&self, root: &Path) -> String {
+        match self {
+            // The launcher has no recovery of its own, and the installer does not know which tree was meant.
+            Self::RecoveryNeeded | Self::HalfDone { .. } | Self::Unclosed { .. } => {
+                format!("run `kojibox-installer recover --root {}`", root.display())
+            }
+            _ => self.advice().to_owned(),
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::NotProven(_) => "run `kojibox up`, then the same command again",
             Self::State(error) if of_state(error) == Exit::Busy => {
                 "wait for it to end, then run the same command again"
             }
@@ -199,14 +245,20 @@ impl UpdateError {
         }
     }
 
-    /// The report: `state` says what the machine is now.
-    pub(crate) fn report(self, active: &str) -> Report {
+    /// The report: `state` says what the machine is now, `active` is the launcher that was active before.
+    pub(crate) fn report(self, active: &str, root: &Path) -> Report {
         let state = match &self {
-            Self::HalfDone { .. } => "a transaction is in the journal; no service was touched".to_owned(),
+            Self::HalfDone { active, .. } => {
+                let generation = active.map_or("no generation".to_owned(), |id| format!("generation {id}"));
+                format!("the transaction is interrupted; {generation} is active, no service was touched")
+            }
+            Self::Unclosed { version, .. } => {
+                format!("launcher {version} is active and serves; the transaction is not closed")
+            }
             Self::Swap { .. } => format!("the pointer is back; launcher {active} serves again, no service was touched"),
             _ => format!("launcher {active} stays active, no service was touched"),
         };
-        let (exit, hint) = (self.exit(), self.hint());
+        let (exit, hint) = (self.exit(), self.hint(root));
         Report::new(exit, self).state(state).hint(hint)
     }
 }
@@ -215,6 +267,10 @@ impl From<StateError> for UpdateError {
     fn from(error: StateError) -> Self {
         Self::State(Box::new(error))
     }
+}
+
+fn because(why: Option<&str>) -> String {
+    why.map_or_else(String::new, |why| format!(": {why}"))
 }
 
 fn of_state(error: &StateError) -> Exit {

@@ -4,8 +4,9 @@
 //! The order: trust and verdict ([`choose`]) → the program through the pipeline of `self_update` into staging
 //! ([`pipeline`]) → published under its final name, self-check there → pointer (the commit) → the new daemon takes over
 //! every shim ([`swap`]) → confirmed. Services are not touched. A failure before the commit leaves nothing; one after it
-//! writes the old pointer back and lets the old daemon take over again. [`transaction`] has the journal, the same one
-//! that the installer's transactions have, so that an interruption at any point is recovered by the installer.
+//! writes the old pointer back and lets the old daemon take over again. [`transaction`] has the journal and the steps that
+//! the installer's transactions have, so that an interruption at any point is recovered by the installer; the launcher
+//! recovers nothing.
 
 mod choose;
 mod error;
@@ -22,7 +23,7 @@ mod trust;
 use std::{path::Path, time::Duration};
 
 use kojibox_packs::source;
-use kojibox_state::{InstallRoot, LockedRoot, lock::Holder, records::LAUNCHER};
+use kojibox_state::{CrashPoint, InstallRoot, LockedRoot, lock::Holder, records::LAUNCHER};
 
 pub(crate) use self::{choose::Offer, error::UpdateError, swap::Swap};
 
@@ -42,6 +43,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) now: &'a str,
     /// What did not work here before is tried again.
     pub(crate) retry_refused: bool,
+    /// Where a test from outside wants this process to end.
+    pub(crate) crash_at: Option<CrashPoint>,
 }
 
 /// What came of it.
@@ -55,11 +58,16 @@ pub(crate) struct Updated {
     pub(crate) generation: u64,
     /// Services that the new daemon took over, untouched.
     pub(crate) reattached: usize,
+    /// What a person should know besides.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Looks for a newer launcher; changes nothing.
 pub(crate) fn look(setting: &Setting<'_>) -> Result<Option<Offer>, UpdateError> {
     let root = InstallRoot::open(setting.root)?;
+    if root.recovery_needed()? {
+        return Err(UpdateError::RecoveryNeeded);
+    }
     find(&root, setting)
 }
 
@@ -70,7 +78,7 @@ pub(crate) fn run(setting: &Setting<'_>, swap: &Swap<'_>) -> Result<Option<Updat
         command: "kojibox self-update".to_owned(),
         started: setting.now.to_owned(),
     };
-    let locked = LockedRoot::open(setting.root, &holder, LOCK)?;
+    let locked = LockedRoot::open(setting.root, &holder, LOCK)?.armed(setting.crash_at);
     if locked.root().recovery_needed()? {
         return Err(UpdateError::RecoveryNeeded);
     }
@@ -87,6 +95,7 @@ pub(crate) fn run(setting: &Setting<'_>, swap: &Swap<'_>) -> Result<Option<Updat
         to: offer.component.version.clone(),
         generation: done.generation,
         reattached: done.reattached,
+        notes: done.notes,
     }))
 }
 

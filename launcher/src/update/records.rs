@@ -8,7 +8,7 @@ use kojibox_state::{
     journal::TxKind,
     layout::Layout,
     receipts::{Receipt, ReceiptBytes, ReceiptPack, ReceiptVerdict, TxOutcome},
-    records::{ComponentRecord, Floors, LAUNCHER},
+    records::{ComponentRecord, Floors, LAUNCHER, PackRecord},
 };
 
 use super::{Setting, UpdateError, choose::Offer};
@@ -23,6 +23,19 @@ pub(super) fn component(offer: &Offer, index: &Verified<Index>) -> ComponentReco
         dir: Layout::component_dir_name(&component.id, &component.version, &component.tree_sha256),
         index_sha256: index.digest(),
         data_format: None,
+    }
+}
+
+/// The pack whose manifest tells of the launcher, as a generation names it.
+pub(super) fn pack(offer: &Offer) -> PackRecord {
+    let manifest = &offer.manifest;
+    PackRecord {
+        name: manifest.pack.clone(),
+        version: manifest.version.clone(),
+        target: manifest.target.clone(),
+        sequence: manifest.sequence,
+        digest: manifest.digest(),
+        root16: offer.root16.clone(),
     }
 }
 

@@ -1,6 +1,11 @@
 //! Owns the way of a tree to its final name: staged, hashed again, durable, renamed.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use kojibox_packs::{
     Unwatched,
@@ -8,9 +13,9 @@ use kojibox_packs::{
 };
 use kojibox_state::{
     CrashPoint, RootPath,
-    doc::Versioned as _,
     journal::Record,
     layout::place,
+    steps::NewPack,
     store::{FileMode, compose},
 };
 
@@ -21,33 +26,37 @@ use super::{
     tree::Rest,
 };
 
+/// Copied at a time.
+const PIECE: usize = 256 << 10;
+
 impl Tx<'_> {
-    /// Brings tree, index and record into staging.
-    pub(super) fn stage(&self) -> Result<(), UpdateError> {
-        compose::create_dirs(self.store, &place::staged(self.begin.txid()))?;
+    /// Brings tree, index, manifest and record into staging. What is in the way at a final name leaves first: an undo takes what it
+    /// finds there for ours.
+    pub(super) fn stage(&mut self) -> Result<(), UpdateError> {
+        compose::create_dirs(self.store, &self.steps().staging())?;
+        for note in self.steps().clear_places()? {
+            self.note(note);
+        }
         if self.is_fresh() {
-            let top = self.staged("trees")?.join(&self.component.dir)?;
+            let top = self.steps().staged("trees")?.join(&self.component.dir)?;
             compose::create_dirs(self.store, &top)?;
             self.stage_rest(&top)?;
             self.stage_program(&top)?;
-            let indexes = self.staged("indexes")?;
-            compose::create_dirs(self.store, &indexes)?;
             let name = place::index_name(&self.component.dir);
-            self.write(&indexes.join(&name)?, self.index.bytes())?;
+            self.steps().stage_index(&name, self.index.bytes())?;
             self.store.reach(CrashPoint::TreeStaged)?;
         } else {
             // It is there from before: it must still be what was signed.
             self.compare(&place::component(&self.component.dir).join(PROGRAM)?)?;
         }
-        let generation = self.staged("generation")?;
-        compose::create_dirs(self.store, &generation)?;
-        self.write(&generation.join("record.json")?, &self.record.to_bytes())
-    }
-
-    fn write(&self, path: &RootPath, bytes: &[u8]) -> Result<(), UpdateError> {
-        let mut file = self.store.create_file(path)?;
-        file.write(bytes)?;
-        Ok(file.finish(FileMode::ReadOnly)?)
+        if !self.begin.fresh.packs.is_empty() {
+            self.steps().stage_pack(&NewPack {
+                digest: self.offer.manifest.digest(),
+                manifest: self.offer.manifest.bytes(),
+                signatures: &self.offer.signatures,
+            })?;
+        }
+        Ok(self.steps().stage_generation(&self.record)?)
     }
 
     /// Everything but the program, if there is anything.
@@ -68,10 +77,11 @@ impl Tx<'_> {
     }
 
     /// The program, through the pipeline, and then through our own hands: what gets a place in the tree is hashed again.
+    ///
+    /// The pipeline writes by itself, so it does that outside of the root, which only the store changes.
     fn stage_program(&self, top: &RootPath) -> Result<(), UpdateError> {
-        let incoming = self.staged("incoming")?;
-        compose::create_dirs(self.store, &incoming)?;
-        let incoming = incoming.join(PROGRAM)?;
+        let incoming = tempfile::tempdir().map_err(|e| UpdateError::Pipeline(Box::new(e.into())))?;
+        let fetched = incoming.path().join(PROGRAM);
         let fetch = Fetch {
             source: Arc::clone(&self.offer.source),
             component: self.offer.component.clone(),
@@ -79,12 +89,28 @@ impl Tx<'_> {
             program: PROGRAM,
             sha256: self.sha256,
         };
-        pipeline::place(fetch, self.setting.version, &incoming.below(self.root.path()))?;
+        pipeline::place(fetch, self.setting.version, &fetched)?;
         let placed = top.join(PROGRAM)?;
-        compose::copy(self.store, &incoming, &placed, FileMode::Program)?;
-        self.compare(&placed)?;
-        compose::remove_tree(self.store, &self.staged("incoming")?)?;
-        Ok(())
+        self.bring(&fetched, &placed)?;
+        self.compare(&placed)
+    }
+
+    /// Copies a file of elsewhere into staging.
+    fn bring(&self, from: &Path, to: &RootPath) -> Result<(), UpdateError> {
+        let failed = |source| UpdateError::Fetched {
+            path: from.to_owned(),
+            source,
+        };
+        let mut source = File::open(from).map_err(failed)?;
+        let mut target = self.store.create_file(to)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let n = source.read(&mut piece).map_err(failed)?;
+            if n == 0 {
+                return Ok(target.finish(FileMode::Program)?);
+            }
+            target.write(&piece[..n])?;
+        }
     }
 
     fn compare(&self, program: &RootPath) -> Result<(), UpdateError> {
@@ -101,37 +127,9 @@ impl Tx<'_> {
 
     /// Durable first, then the final names, then the directories; STAGED is in the journal after it.
     pub(super) fn publish(&mut self) -> Result<(), UpdateError> {
-        self.store.sync_tree(&place::staged(self.begin.txid()))?;
-        self.store.reach(CrashPoint::Durable)?;
-        let fresh = self.begin.fresh.clone();
-        compose::create_dirs(self.store, &place::component_records())?;
-        for dir in &fresh.components {
-            self.clear(&place::component(dir), "dead")?;
-            self.store
-                .rename(&self.staged("trees")?.join(dir)?, &place::component(dir))?;
-            self.store.reach(CrashPoint::Publishing)?;
-        }
-        for name in &fresh.indexes {
-            let to = place::component_records().join(name)?;
-            self.clear(&to, "dead.idx")?;
-            self.store.rename(&self.staged("indexes")?.join(name)?, &to)?;
-        }
-        for dir in [place::components(), place::component_records()] {
-            self.store.sync_dir(&dir)?;
-        }
-        self.store
-            .rename(&self.staged("generation")?, &place::generation(self.record.id))?;
-        self.store.sync_dir(&place::generations())?;
-        self.store.reach(CrashPoint::Published)?;
+        self.steps().make_durable()?;
+        self.steps().publish(&mut || ())?;
         self.journal.append(&Record::Staged)?;
         Ok(self.store.reach(CrashPoint::Staged)?)
-    }
-
-    /// Moves what lies at a final name and belongs to no generation out of the way.
-    fn clear(&self, path: &RootPath, to: &str) -> Result<(), UpdateError> {
-        if self.root.dir().exists(path)? {
-            self.store.rename(path, &self.staged(to)?)?;
-        }
-        Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! Owns the transaction of a self-update, journaled like those of the installer, which can finish or undo it after an
-//! interruption at any point: BEGIN → staged, durable, published → STAGED → self-check → pointer (the commit) → the new
-//! daemon takes over → confirmed, or RETURN and the pointer back → DONE with the receipt.
+//! Owns the transaction of a self-update, which is made of the same steps as those of the installer, so that the installer
+//! can finish or undo it after an interruption at any point: BEGIN → staged, durable, published → STAGED → self-check →
+//! pointer (the commit) → the new daemon takes over → confirmed, or RETURN and the pointer back → DONE with the receipt.
 //!
-//! It differs from an update in one thing: services are neither stopped nor started.
+//! It differs from an update in one thing: services are neither stopped nor started, so there is no STOPPED.
 //!
 //! Source: state/TRANSACTIONS.md.
 
@@ -11,20 +11,19 @@ use std::{path::PathBuf, sync::Arc};
 use kojibox_packs::{index::Index, read::read_index};
 use kojibox_signing::{Digest, Verified};
 use kojibox_state::{
-    BadMark, CrashPoint, InstallRoot, LockedRoot, RootPath, Store,
-    doc::{self, Versioned as _},
+    CrashPoint, InstallRoot, LockedRoot, Store, doc,
     journal::{Begin, Found, Journal, Names, Record},
     layout::place,
-    receipts::{self, Receipt, TxOutcome},
-    records::{ComponentRecord, GenerationRecord, LAUNCHER, Pointer},
-    store::{FileMode, compose, unless_absent},
+    receipts::{self, TxOutcome},
+    records::{ComponentRecord, GenerationRecord, LAUNCHER},
+    steps::{Ending, Named, Steps},
     trust,
 };
 
 use super::{
     Setting, UpdateError,
     choose::Offer,
-    records::{component, draft, floors},
+    records::{component, draft, floors, pack},
     refused,
     swap::{Swap, SwapError},
 };
@@ -40,6 +39,8 @@ pub(super) const PROGRAM: &str = if std::env::consts::EXE_SUFFIX.is_empty() {
 pub(super) struct Done {
     pub(super) generation: u64,
     pub(super) reattached: usize,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// Installs `offer`.
@@ -54,22 +55,13 @@ pub(super) fn run(
     }
     let index = read_index(offer.source.as_ref(), &offer.component).map_err(|e| unreadable(offer, e))?;
     let mut tx = Tx::prepare(locked, offer, Arc::new(index), setting)?;
-    tx.journal.append(&Record::Begin(Box::new(tx.begin.clone())))?;
-    tx.store.reach(CrashPoint::Begun)?;
-    if let Err(error) = tx.stage().and_then(|()| tx.publish()).and_then(|()| tx.prove(swap)) {
-        return Err(tx.abort(error));
-    }
-    if let Err(error) = tx.commit() {
+    tx.begin()?;
+    let placed = tx.stage().and_then(|()| tx.publish()).and_then(|()| tx.prove(swap));
+    if let Err(error) = placed.and_then(|()| tx.commit()) {
         return Err(tx.abort(error));
     }
     match swap.hand_over(&tx.program()) {
-        Ok(reattached) => {
-            tx.confirm()?;
-            Ok(Done {
-                generation: tx.record.id,
-                reattached,
-            })
-        }
+        Ok(reattached) => tx.confirm(reattached),
         Err(error) => Err(tx.give_back(swap, error)),
     }
 }
@@ -94,6 +86,8 @@ pub(super) struct Tx<'a> {
     pub(super) record: GenerationRecord,
     /// Digest of the program, as signed.
     pub(super) sha256: Digest,
+    /// What a person should know.
+    notes: Vec<String>,
 }
 
 impl<'a> Tx<'a> {
@@ -110,8 +104,13 @@ impl<'a> Tx<'a> {
         let current = root
             .current()?
             .ok_or_else(|| UpdateError::Empty(setting.root.to_owned()))?;
+        let pointer = root.pointer()?;
+        // A way back must lead to what has been ready once, and must not change which packs run.
+        if pointer.as_ref().is_some_and(|p| !p.confirmed) {
+            return Err(UpdateError::NotProven(current.id));
+        }
         let id = root.generation_ids()?.last().map_or(1, |last| last + 1);
-        let component = component(offer, &index);
+        let (component, pack) = (component(offer, &index), pack(offer));
         let txid = receipts::next_txid(root.dir(), None)?;
         let mut components = current.components.clone();
         components.retain(|c| c.id != LAUNCHER);
@@ -122,21 +121,24 @@ impl<'a> Tx<'a> {
             created: setting.now.to_owned(),
             txid: txid.clone(),
             components,
+            // What is installed already tells of it; of any other pack only the launcher is taken, and that is written down.
+            launcher_pack: Some(pack.clone()).filter(|p| current.packs.iter().all(|c| c.digest != p.digest)),
             ..current
         };
-        let known = root
-            .generations()?
-            .iter()
-            .any(|g| g.record.components.iter().any(|c| c.dir == component.dir));
+        let named = Named::by(root, &[])?;
+        let known = named.dirs.contains(&component.dir);
         let fresh = |name: String| if known { Vec::new() } else { vec![name] };
         let begin = Begin {
             draft: draft(root, offer, setting, txid)?,
-            pointer: root.pointer()?,
+            pointer,
             generation: Some(id),
             fresh: Names {
                 generations: vec![id],
                 components: fresh(component.dir.clone()),
-                packs: Vec::new(),
+                packs: Some(pack.digest)
+                    .filter(|d| !named.packs.contains(d))
+                    .into_iter()
+                    .collect(),
                 indexes: fresh(place::index_name(&component.dir)),
             },
             doomed: Names::default(),
@@ -156,11 +158,34 @@ impl<'a> Tx<'a> {
             component,
             record,
             sha256,
+            notes: Vec::new(),
         })
     }
 
-    pub(super) fn staged(&self, what: &str) -> Result<RootPath, UpdateError> {
-        Ok(place::staged(self.begin.txid()).join(what)?)
+    /// The transaction as its steps see it.
+    pub(super) fn steps(&self) -> Steps<'_> {
+        Steps {
+            root: self.root,
+            store: self.store,
+            begin: &self.begin,
+        }
+    }
+
+    /// Something a person and the receipt should know.
+    pub(super) fn note(&mut self, text: String) {
+        self.begin.draft.notes.push(text.clone());
+        self.notes.push(text);
+    }
+
+    /// Writes the intention; from here on an interruption is seen by everybody.
+    fn begin(&mut self) -> Result<(), UpdateError> {
+        let record = Record::Begin(Box::new(self.begin.clone()));
+        let written = self.journal.append(&record);
+        let written = written.and_then(|()| self.store.reach(CrashPoint::Begun));
+        written.map_err(|error| match self.root.recovery_needed() {
+            Ok(false) => error.into(),
+            _ => self.interrupted(error.into(), None),
+        })
     }
 
     /// The new program in its final place.
@@ -184,83 +209,69 @@ impl<'a> Tx<'a> {
         })
     }
 
-    fn pointer(&self, confirmed: bool) -> Pointer {
-        let before = self.begin.pointer.as_ref();
-        let previous = before.and_then(|p| {
-            if p.confirmed {
-                Some(p.current)
-            } else {
-                p.previous.or(Some(p.current))
-            }
-        });
-        Pointer {
-            schema: Pointer::SCHEMA.to_owned(),
-            current: self.record.id,
-            previous,
-            confirmed,
-            txid: self.begin.txid().to_owned(),
-        }
-    }
-
     fn commit(&self) -> Result<(), UpdateError> {
-        doc::replace(self.store, &place::pointer(), &self.pointer(false))?;
+        let pointer = self.steps().next_pointer(self.record.id, false);
+        doc::replace(self.store, &place::pointer(), &pointer)?;
         Ok(self.store.reach(CrashPoint::Committed)?)
     }
 
-    fn confirm(&mut self) -> Result<(), UpdateError> {
-        doc::replace(self.store, &place::pointer(), &self.pointer(true))?;
-        self.store.reach(CrashPoint::Confirmed)?;
-        self.close(TxOutcome::Done, None, Some(self.record.id))
+    /// The new launcher serves. What fails from here on is told, and takes nothing of that back.
+    fn confirm(mut self, reattached: usize) -> Result<Done, UpdateError> {
+        let generation = self.record.id;
+        let pointer = self.steps().next_pointer(generation, true);
+        let confirmed = doc::replace(self.store, &place::pointer(), &pointer)
+            .and_then(|()| Ok(self.store.reach(CrashPoint::Confirmed)?))
+            .map_err(UpdateError::from)
+            .and_then(|()| self.close(TxOutcome::Done, None, Some(generation)));
+        match confirmed {
+            Ok(()) => Ok(Done {
+                generation,
+                reattached,
+                notes: self.notes,
+            }),
+            Err(source) => Err(UpdateError::Unclosed {
+                version: self.component.version,
+                source: Box::new(source),
+            }),
+        }
     }
 
     /// Before the commit: everything goes back to where it was.
     fn abort(&mut self, error: UpdateError) -> UpdateError {
+        if error.is_killed() {
+            return self.interrupted(error, None);
+        }
         let reason = kojibox_supervisor::diagnosis::chain(&error);
         let before = self.begin.pointer.as_ref().map(|p| p.current);
-        let undone = self
-            .remember(&error, &reason)
-            .and_then(|()| self.point_back())
-            .and_then(|()| self.undo())
-            .and_then(|()| self.close(TxOutcome::Undone, Some(reason), before));
-        half_done(error, undone)
+        let steps = self.steps();
+        let undone = steps
+            .point_back(self.begin.pointer.as_ref())
+            .and_then(|()| steps.undo())
+            // The next attempt begins anew, and a full volume gets its room back.
+            .and_then(|()| steps.empty_staging())
+            .map_err(UpdateError::from);
+        let undone = undone.and_then(|()| {
+            self.remember(&error, &reason);
+            self.close(TxOutcome::Undone, Some(reason), before)
+        });
+        match undone {
+            Ok(()) => error,
+            Err(why) => self.interrupted(error, Some(&why)),
+        }
     }
 
     /// A program that does not work here is not tried again; what failed for another reason may be.
-    fn remember(&self, error: &UpdateError, reason: &str) -> Result<(), UpdateError> {
+    fn remember(&mut self, error: &UpdateError, reason: &str) {
         if !error.is_lasting() {
-            return Ok(());
+            return;
         }
         let (version, tree) = (&self.component.version, self.component.tree_sha256);
-        refused::remember(self.locked, version, tree, self.setting.now, reason)
-    }
-
-    fn point_back(&self) -> Result<(), UpdateError> {
-        let ours = self.root.pointer()?.is_some_and(|p| p.txid == self.begin.txid());
-        match &self.begin.pointer {
-            Some(before) if ours => Ok(doc::replace(self.store, &place::pointer(), before)?),
-            _ => Ok(()),
+        if let Err(why) = refused::remember(self.locked, version, tree, self.setting.now, reason) {
+            let why = kojibox_supervisor::diagnosis::chain(&why);
+            self.note(format!(
+                "it could not be remembered that this launcher was refused: {why}"
+            ));
         }
-    }
-
-    /// Takes back what was published; nothing that another generation names is touched.
-    fn undo(&self) -> Result<(), UpdateError> {
-        let fresh = &self.begin.fresh;
-        let generation = place::generation(self.record.id);
-        if self.root.dir().exists(&generation)? {
-            let back = self.staged("generation")?;
-            compose::remove_tree(self.store, &back)?;
-            self.store.rename(&generation, &back)?;
-            self.store.sync_dir(&place::generations())?;
-        }
-        for dir in &fresh.components {
-            compose::remove_tree(self.store, &place::component(dir))?;
-            self.store.sync_dir(&place::components())?;
-        }
-        for name in &fresh.indexes {
-            unless_absent(self.store.remove_file(&place::component_records().join(name)?))?;
-            unless_absent(self.store.sync_dir(&place::component_records()))?;
-        }
-        Ok(())
     }
 
     /// After the commit: the old daemon takes over again. The generation stays, marked bad.
@@ -269,88 +280,64 @@ impl<'a> Tx<'a> {
         let source = Box::new(source);
         let error = UpdateError::Swap { version, source };
         let reason = kojibox_supervisor::diagnosis::chain(&error);
-        let decided = Record::Return {
-            reason: reason.clone(),
-            at: self.setting.now.to_owned(),
-            mark: true,
-        };
-        let returned = (|| {
-            self.journal.append(&decided)?;
-            self.store.reach(CrashPoint::ReturnDecided)?;
-            swap.dismiss();
-            let mark = BadMark {
-                schema: BadMark::SCHEMA.to_owned(),
-                txid: self.begin.txid().to_owned(),
-                at: self.setting.now.to_owned(),
-                reason: reason.clone(),
-            };
-            doc::replace(self.store, &place::generation_bad_mark(self.record.id), &mark)?;
-            self.point_back()?;
-            self.store.reach(CrashPoint::Returned)?;
+        let returned = self.point_back(swap, &reason).and_then(|()| {
             match swap.take_back() {
-                Ok(()) => self.remember(&error, &reason)?,
+                Ok(()) => self.remember(&error, &reason),
                 // Where the old one does not work either, the new one is not to blame.
                 Err(why) => {
                     let why = kojibox_supervisor::diagnosis::chain(&why);
-                    let note = format!("the daemon before did not start again: {why}");
-                    self.begin.draft.notes.push(note);
+                    self.note(format!("the daemon before did not start again: {why}"));
                 }
             }
             let before = self.begin.pointer.as_ref().map(|p| p.current);
             self.close(TxOutcome::Returned, Some(reason.clone()), before)
-        })();
-        half_done(error, returned)
+        });
+        match returned {
+            Ok(()) => error,
+            Err(why) => self.interrupted(error, Some(&why)),
+        }
+    }
+
+    /// The way back from RETURN to the pointer as it was.
+    fn point_back(&mut self, swap: &Swap<'_>, reason: &str) -> Result<(), UpdateError> {
+        let at = self.setting.now;
+        self.journal.append(&Record::Return {
+            reason: reason.to_owned(),
+            at: at.to_owned(),
+            mark: true,
+        })?;
+        self.store.reach(CrashPoint::ReturnDecided)?;
+        swap.dismiss();
+        let steps = self.steps();
+        steps.mark_bad(self.record.id, reason, at)?;
+        steps.point_back(self.begin.pointer.as_ref())?;
+        Ok(self.store.reach(CrashPoint::Returned)?)
     }
 
     /// DONE with the receipt, its file, the front door, an empty staging directory and journal.
     fn close(&mut self, outcome: TxOutcome, reason: Option<String>, to: Option<u64>) -> Result<(), UpdateError> {
-        if outcome == TxOutcome::Done
-            && let Some(floors) = &self.begin.floors
-        {
-            trust::raise(self.store, floors)?;
-        }
-        let receipt = Receipt {
+        let ending = Ending {
             outcome,
             reason,
             to,
             finished: self.setting.now.to_owned(),
-            previous: receipts::last_link(self.root.dir())?,
-            ..self.begin.draft.clone()
         };
-        self.journal.append(&Record::Done {
-            receipt: Box::new(receipt.clone()),
-        })?;
-        self.store.reach(CrashPoint::Done)?;
-        receipts::publish(self.store, &receipt)?;
-        self.store.reach(CrashPoint::Receipted)?;
-        if outcome == TxOutcome::Done {
-            self.refresh_front_door()?;
+        let steps = Steps {
+            root: self.root,
+            store: self.store,
+            begin: &self.begin,
+        };
+        let notes = &mut self.notes;
+        steps.close(&mut self.journal, ending, &mut |text| notes.push(text))?;
+        Ok(())
+    }
+
+    /// The error, and that the journal tells of what is left to do; `why` if the way back failed too.
+    fn interrupted(&self, source: UpdateError, why: Option<&UpdateError>) -> UpdateError {
+        UpdateError::HalfDone {
+            active: self.root.pointer().ok().flatten().map(|p| p.current),
+            why: why.map(|why| kojibox_supervisor::diagnosis::chain(why)),
+            source: Box::new(source),
         }
-        compose::remove_tree(self.store, &place::staged(self.begin.txid()))?;
-        unless_absent(self.store.sync_dir(&place::staging()))?;
-        Ok(self.journal.clear()?)
-    }
-
-    /// Makes the front door a copy of the new program. Any version of it would do.
-    fn refresh_front_door(&self) -> Result<(), UpdateError> {
-        let program = place::component(&self.component.dir).join(PROGRAM)?;
-        let beside = self.staged("door")?;
-        compose::remove_tree(self.store, &beside)?;
-        compose::copy(self.store, &program, &beside, FileMode::FrontDoor)?;
-        self.store.sync_file(&beside)?;
-        self.store
-            .replace_program(&beside, &place::front_door(), &self.staged("door.old")?)?;
-        Ok(self.store.sync_dir(&RootPath::ROOT)?)
-    }
-}
-
-/// The error, or that it left work for a recovery.
-fn half_done(error: UpdateError, undone: Result<(), UpdateError>) -> UpdateError {
-    match undone {
-        Ok(()) => error,
-        Err(why) => UpdateError::HalfDone {
-            why: kojibox_supervisor::diagnosis::chain(&why),
-            source: Box::new(error),
-        },
     }
 }

@@ -162,6 +162,17 @@ pub(crate) fn program(version: &str) -> Vec<u8> {
     bytes
 }
 
+/// A launcher that works, by this name and version, and does `first` whenever a daemon is started.
+pub(crate) fn meddler(version: &str, root: &Root, first: &str) -> Vec<u8> {
+    let (root, program) = (root.path.display(), env!("CARGO_BIN_EXE_kojibox"));
+    format!(
+        "#!/bin/sh\nexport KOJIBOX_ROOT='{root}'\n\
+         case \"$*\" in *self-check*) echo '{{\"version\":\"{version}\"}}'; exit ;; daemon*) {first} ;; esac\n\
+         exec {program} \"$@\"\n"
+    )
+    .into_bytes()
+}
+
 /// A program that checks itself well and then does as `daemon` says; everything else the real one does.
 pub(crate) fn pretender(version: &str, daemon: &str) -> Vec<u8> {
     format!(

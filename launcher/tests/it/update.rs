@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fixture::{Root, free_port, lives, script, server, text},
-    publisher::{Publisher, pretender, program},
+    publisher::{Publisher, meddler, pretender, program},
 };
 
 /// A tree with a launcher of its own, two running services, and a publisher it trusts.
@@ -128,6 +128,33 @@ fn a_newer_launcher_takes_over_and_services_go_on() {
     assert_eq!(receipts, 1);
     assert!(scene.ends(50, &[]).contains("0.1.7"));
     scene.root.ok(&["restart", "plain"]);
+}
+
+#[test]
+fn the_manifest_that_vouches_for_the_launcher_is_kept_and_only_the_launcher_is_taken() {
+    let scene = Scene::new();
+    let (manifest, _) = scene.publisher.release("0.1.7", program("0.1.7"));
+    scene.ends(0, &[]);
+    let before: Value = serde_json::from_str(&scene.root.read("generations/1/record.json")).unwrap();
+    let record: Value = serde_json::from_str(&scene.root.read("generations/2/record.json")).unwrap();
+    assert_eq!(record["packs"], before["packs"], "the pack itself is not installed");
+    let bytes = fs::read(&manifest).unwrap();
+    let digest = kojibox_signing::Digest::of(&bytes).to_string();
+    assert_eq!(record["launcher_pack"]["digest"], digest);
+    let kept = scene.root.path.join("records/packs").join(&digest);
+    assert_eq!(fs::read(kept.join("manifest.kbx.json")).unwrap(), bytes);
+    let signatures: Vec<_> = fs::read_dir(kept.join("signatures")).unwrap().flatten().collect();
+    assert_eq!(signatures.len(), 1);
+
+    // An attempt that fails takes its manifest back with it, and leaves the one that is named.
+    scene.publisher.release("2.0.0", b"#!/bin/sh\nexit 7\n".to_vec());
+    scene.ends(40, &[]);
+    let left: Vec<_> = fs::read_dir(scene.root.path.join("records/packs"))
+        .unwrap()
+        .flatten()
+        .collect();
+    let left: Vec<_> = left.iter().map(|e| text(e.file_name().as_encoded_bytes())).collect();
+    assert!(left.contains(&digest) && left.len() == 2, "{left:?}");
 }
 
 #[test]
@@ -297,6 +324,120 @@ fn the_front_door_of_a_tree_that_is_named_by_a_link_opens_too() {
         .unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["version"], "0.1.7", "the active launcher answers");
+}
+
+#[test]
+fn a_tree_that_a_person_left_at_the_final_name_is_kept_whatever_comes() {
+    let scene = Scene::new();
+    let (manifest, blob) = scene.publisher.release("0.1.7", program("0.1.7"));
+    let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let tree = manifest["components"][0]["tree_sha256"].as_str().unwrap();
+    let dir = format!("components/kojibox-launcher-0.1.7-{}", &tree[..16]);
+    let notes = scene.root.path.join(&dir).join("notes");
+    let leave = |text: &str| {
+        fs::create_dir_all(notes.parent().unwrap()).unwrap();
+        fs::write(&notes, text).unwrap();
+    };
+    let kept = || -> Vec<String> {
+        let backups = fs::read_dir(scene.root.path.join("backups"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut all: Vec<_> = backups
+            .map(|e| fs::read_to_string(e.path().join(&dir).join("notes")).unwrap())
+            .collect();
+        all.sort();
+        all
+    };
+
+    leave("one");
+    flip(&blob, 1_000_000);
+    scene.ends(21, &[]);
+    assert_eq!(
+        kept(),
+        ["one"],
+        "an attempt that failed early has moved it, and deleted nothing"
+    );
+    scene.is_calm();
+
+    leave("two");
+    flip(&blob, 1_000_000);
+    let said = scene.ends(0, &[]);
+    assert!(
+        said.contains("belonged to no generation and was moved to `backups/"),
+        "{said}"
+    );
+    assert_eq!(kept(), ["one", "two"]);
+    scene.is_calm();
+}
+
+#[test]
+fn what_fails_after_the_new_launcher_took_over_is_told_as_that() {
+    let scene = Scene::new();
+    let state = scene.root.path.join("state");
+    // The pointer cannot be written any more once the new daemon runs.
+    let first = format!("mkdir '{}/current.json.new'", state.display());
+    scene.publisher.release("2.0.0", meddler("2.0.0", &scene.root, &first));
+    let said = scene.ends(41, &[]);
+    assert!(
+        said.contains("launcher 2.0.0 is active and serves; the transaction is not closed"),
+        "{said}"
+    );
+    let hint = format!("kojibox-installer recover --root {}", scene.root.path.display());
+    assert!(said.contains(&hint), "{said}");
+    assert_eq!(
+        (&scene.pointer()["current"], &scene.pointer()["confirmed"]),
+        (&json!(2), &json!(false))
+    );
+    assert_eq!(pids(&scene.root), scene.pids, "no service was touched");
+}
+
+#[test]
+fn a_front_door_that_cannot_be_refreshed_takes_nothing_back() {
+    let scene = Scene::new();
+    let door = scene.root.path.join("kojibox");
+    let first = format!("rm '{0}'; mkdir -p '{0}/full'", door.display());
+    scene.publisher.release("2.0.0", meddler("2.0.0", &scene.root, &first));
+    let said = scene.ends(0, &[]);
+    assert!(
+        said.contains("could not refresh the front door") && said.contains("Launcher 2.0.0 replaced 0.1.0"),
+        "{said}"
+    );
+    assert_eq!(
+        (&scene.pointer()["current"], &scene.pointer()["confirmed"]),
+        (&json!(2), &json!(true))
+    );
+    fs::remove_dir_all(&door).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_kojibox"), door).unwrap();
+}
+
+#[test]
+fn a_generation_that_was_never_ready_is_no_way_back() {
+    let scene = Scene::new();
+    scene.publisher.release("0.1.7", program("0.1.7"));
+    let mut pointer = scene.pointer();
+    pointer["confirmed"] = json!(false);
+    fs::write(scene.root.path.join("state/current.json"), pointer.to_string()).unwrap();
+    let said = scene.ends(40, &[]);
+    assert!(
+        said.contains("generation 1 has not been ready yet") && said.contains("kojibox up"),
+        "{said}"
+    );
+    scene.root.ok(&["up"]);
+    scene.ends(0, &[]);
+    scene.is_calm();
+}
+
+#[test]
+fn a_source_that_is_not_there_is_a_missing_medium() {
+    let scene = Scene::new();
+    let nowhere = scene.root.path.join("nowhere");
+    let output = std::process::Command::new(scene.root.path.join("kojibox"))
+        .args(["self-update", "--source", nowhere.to_str().unwrap()])
+        .env_remove("KOJIBOX_ROOT")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(33), "{}", text(&output.stderr));
 }
 
 fn flip(file: &std::path::Path, at: usize) {

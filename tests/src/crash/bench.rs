@@ -1,7 +1,7 @@
-//! Owns [`Bench`]: the programs, three releases of a small pack, and prepared install roots that are copied for each case.
+//! Owns [`Bench`]: the programs, four releases of a small pack, and prepared install roots that are copied for each case.
 //!
-//! The launcher in the packs is the system's `true` (release 3: `false`): the gate of the transaction is real, and no
-//! service is waited for.
+//! The launcher in the packs is the system's `true` (release 3: `false`; release 4: a program that says that it is a newer
+//! launcher): the gate of the transaction is real, and no service is waited for.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use super::{
     op::Op,
     trace::{self, Call},
 };
-use crate::{Choices, Failure, Outcome, Programs, ensure, pack::host_target, platform, tree::Picture};
+use crate::{Choices, Failure, Outcome, Programs, ensure, pack::host_target, platform, small::program, tree::Picture};
 
 /// What a service has written; only who asks for it takes it away.
 pub(crate) const DATA: (&str, &[u8]) = ("data/tree/default/table", b"ten thousand rows\n");
@@ -94,7 +94,7 @@ impl Bench {
         let keys = bench.path("keys");
         let words = ["trust", "init", "--unsafe-no-password", "--out"];
         run(bench.program("kojibox-packer").args(words).arg(&keys), &[0])?;
-        (1..=3).try_for_each(|n| bench.build(n))?;
+        (1..=4).try_for_each(|n| bench.build(n))?;
         Ok(bench)
     }
 
@@ -121,8 +121,12 @@ impl Bench {
         run(&mut command, &[0]).map(drop)
     }
 
-    /// The launcher of release `n`: a program that says yes to everything (release 3: no), not two of them alike.
+    /// The launcher of release `n`: a program that says yes to everything (release 3: no; release 4: and its version, in the
+    /// two ways in which it is asked for), not two of them alike.
     pub(crate) fn launcher(n: u8) -> Outcome<Vec<u8>> {
+        if n == 4 {
+            return Ok(program("{\"version\":\"9.0.0\"}\n", "kojibox-launcher-version=9.0.0\n"));
+        }
         let program = Path::new(if n == 3 { "/bin/false" } else { "/bin/true" });
         let mut bytes = fs::read(program).map_err(failed("read", program))?;
         bytes.push(n);
@@ -165,13 +169,17 @@ impl Bench {
         command
     }
 
-    /// The installer with `words`, in which `{1}`, `{2}`, `{3}` and `{trust}` are filled in, on `root`.
+    /// The installer with `words`, in which `{1}` to `{4}` and `{trust}` are filled in, on `root`.
     pub(crate) fn installer(&self, words: &[&str], root: &Path) -> Command {
-        let mut command = self.program("kojibox-installer");
+        self.speaking("kojibox-installer", words, root)
+    }
+
+    fn speaking(&self, program: &str, words: &[&str], root: &Path) -> Command {
+        let mut command = self.program(program);
         for word in words {
             match *word {
                 "{trust}" => command.arg(self.path("keys/root.json")),
-                "{1}" | "{2}" | "{3}" => command.arg(self.path(&format!("depot-{}", &word[1..2]))),
+                "{1}" | "{2}" | "{3}" | "{4}" => command.arg(self.path(&format!("depot-{}", &word[1..2]))),
                 plain => command.arg(plain),
             };
         }
@@ -181,7 +189,7 @@ impl Bench {
 
     /// The command of `op`.
     pub(crate) fn command(&self, op: Op, root: &Path) -> Command {
-        self.installer(op.words(), root)
+        self.speaking(op.program(), op.words(), root)
     }
 
     /// A root just before `op`, made once; for the first install there is none.

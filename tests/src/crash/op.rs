@@ -21,10 +21,16 @@ pub(crate) enum Op {
     Uninstall,
     /// The same, and data goes too.
     Purge,
+    /// Of the launcher of release 1, by itself, to that of release 4.
+    SelfUpdate,
     /// Of an update that was stopped while trees got their names.
     RecoverUndo,
     /// Of an update that was stopped after its commit.
     RecoverCommit,
+    /// Of a self-update that was stopped while its tree and its records got their names.
+    RecoverSelfUndo,
+    /// Of a self-update that was stopped after its commit.
+    RecoverSelfCommit,
     /// Of a release that was not ready, stopped after the return was decided.
     RecoverReturn,
     /// Of a prune that was stopped.
@@ -37,12 +43,15 @@ pub(crate) enum Op {
     RecoverPurge,
 }
 
-/// What is active: a release, or nothing.
+/// What is active: a release, or nothing; [`SELF_UPDATED`].
 pub(crate) type Active = Option<u8>;
+
+/// Release 1 with the launcher of release 4.
+pub(crate) const SELF_UPDATED: u8 = 14;
 
 impl Op {
     /// Every one.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Install,
         Self::Update,
         Self::UpdateBroken,
@@ -51,8 +60,11 @@ impl Op {
         Self::Repair,
         Self::Uninstall,
         Self::Purge,
+        Self::SelfUpdate,
         Self::RecoverUndo,
         Self::RecoverCommit,
+        Self::RecoverSelfUndo,
+        Self::RecoverSelfCommit,
         Self::RecoverReturn,
         Self::RecoverPrune,
         Self::RecoverRepair,
@@ -75,6 +87,8 @@ impl Op {
         match self {
             Self::RecoverUndo => Some((Self::Update, "renameat2", "records/packs", 1)),
             Self::RecoverCommit => Some((Self::Update, "unlinkat", "current.json.new", 2)),
+            Self::RecoverSelfUndo => Some((Self::SelfUpdate, "renameat2", "records/packs", 1)),
+            Self::RecoverSelfCommit => Some((Self::SelfUpdate, "unlinkat", "current.json.new", 2)),
             Self::RecoverReturn => Some((Self::UpdateBroken, "unlinkat", "bad.json.new", 1)),
             Self::RecoverPrune => Some((Self::Prune, "renameat2", "tree-1.0.0", 1)),
             Self::RecoverRepair => Some((Self::Repair, "renameat", "big.bin", 1)),
@@ -95,7 +109,18 @@ impl Op {
             Self::Repair => &["repair", "--yes", "--remove-extra", "--source", "{1}"],
             Self::Uninstall => &["uninstall", "--yes"],
             Self::Purge => &["uninstall", "--yes", "--purge-data"],
+            // What a disturbance let it take for a launcher that does not work is tried again.
+            Self::SelfUpdate => &["self-update", "--retry-refused", "--source", "{4}"],
             _ => &["recover"],
+        }
+    }
+
+    /// The program whose command it is.
+    pub(crate) fn program(self) -> &'static str {
+        if self == Self::SelfUpdate {
+            "kojibox"
+        } else {
+            "kojibox-installer"
         }
     }
 
@@ -104,7 +129,11 @@ impl Op {
         match self {
             Self::Install => (None, Some(1)),
             Self::Update => (Some(1), Some(2)),
-            Self::UpdateBroken | Self::RecoverUndo | Self::Repair | Self::RecoverRepair => (Some(1), Some(1)),
+            Self::UpdateBroken | Self::RecoverUndo | Self::RecoverSelfUndo | Self::Repair | Self::RecoverRepair => {
+                (Some(1), Some(1))
+            }
+            Self::SelfUpdate => (Some(1), Some(SELF_UPDATED)),
+            Self::RecoverSelfCommit => (Some(SELF_UPDATED), Some(SELF_UPDATED)),
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune | Self::RecoverPrune | Self::RecoverCommit => (Some(2), Some(2)),
             Self::Uninstall | Self::Purge => (Some(1), None),

@@ -2,6 +2,7 @@
 
 mod life;
 mod meet;
+mod own;
 mod story;
 
 use std::path::PathBuf;

@@ -127,7 +127,7 @@ fn launcher_and_installer_that_meet_under_kill_lose_nothing() -> Outcome {
         let listed = active["generations"].as_array().into_iter().flatten();
         let pack = listed
             .filter(|g| g["id"] == active["generation"])
-            .flat_map(|g| g["packs"].as_array().cloned());
+            .filter_map(|g| g["packs"].as_array().cloned());
         let named = pack.flatten().any(|pack| pack["version"] == version.as_str());
         ensure(named, || format!("round {seed}: {version} serves, but {active}"))?;
         machine.installer(&["verify"]).answer().map_err(at)?;

@@ -5,6 +5,7 @@ mod show;
 use std::path::{Path, PathBuf};
 
 use kojibox_console::{Exit, Outcome, Report};
+use kojibox_state::records::PackRecord;
 
 use super::shared::{RootArgs, confirm};
 use crate::{
@@ -63,6 +64,8 @@ enum RemoveError {
     Unknown(String),
     #[error("pack `{pack}` of publisher `{publisher}` is installed")]
     InUse { publisher: String, pack: String },
+    #[error("the launcher of this tree came from pack `{pack}` of publisher `{publisher}`")]
+    Launcher { publisher: String, pack: String },
 }
 
 pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
@@ -96,13 +99,16 @@ fn remove(session: &Session<'_>, args: &RemoveArgs) -> Outcome {
             "see `kojibox-installer trust show`",
         );
     }
-    let packs = existing.record.iter().flat_map(|r| &r.packs);
-    if let Some(pack) = packs.into_iter().find(|p| p.root16 == args.publisher) {
-        let error = RemoveError::InUse {
-            publisher: args.publisher.clone(),
-            pack: pack.name.clone(),
-        };
-        return refuse(error, "uninstall the pack first");
+    let theirs = |p: &&PackRecord| p.root16 == args.publisher;
+    let publisher = args.publisher.clone();
+    if let Some(pack) = existing.record.iter().flat_map(|r| &r.packs).find(theirs) {
+        let pack = pack.name.clone();
+        return refuse(RemoveError::InUse { publisher, pack }, "uninstall the pack first");
+    }
+    if let Some(pack) = existing.record.iter().flat_map(|r| &r.launcher_pack).find(theirs) {
+        let pack = pack.name.clone();
+        let hint = "install a pack of another publisher that has a launcher as new";
+        return refuse(RemoveError::Launcher { publisher, pack }, hint);
     }
     confirm(
         session,

@@ -12,15 +12,14 @@ use kojibox_state::{
     CrashPoint, RootPath, StoreError,
     layout::place,
     receipts::TxOutcome,
+    steps::Aside,
     store::{Kind, compose},
 };
 
 use super::super::{
-    aside::Aside,
     error::Cause,
     finish::close,
     tx::Tx,
-    undo::sync_names,
     verify::{FindingKind, look_at, trees_of},
 };
 use crate::plan::Phase;
@@ -50,7 +49,7 @@ pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Carried, Cause> {
     // A directory must be certain to be there before the only copy of anything is moved into it.
     let touched: BTreeSet<RootPath> = dirs.iter().map(|s| s.place.clone()).chain([RootPath::ROOT]).collect();
     for dir in &touched {
-        sync_names(tx, dir)?;
+        tx.steps().sync_names(dir)?;
     }
     for step in &others {
         let done = put(tx, step, &mut aside);
@@ -61,9 +60,9 @@ pub(in super::super) fn complete(tx: &mut Tx<'_>) -> Result<Carried, Cause> {
         extra_aside(tx, &mut aside)?;
     }
     for dir in &touched {
-        sync_names(tx, dir)?;
+        tx.steps().sync_names(dir)?;
     }
-    let moved = aside.settle(tx)?;
+    let moved = aside.settle(&tx.steps())?;
     tx.reach(CrashPoint::Repaired)?;
     for path in &moved {
         let backup = place::backup(tx.begin.txid());
@@ -126,7 +125,7 @@ fn walk(tx: &Tx<'_>, top: &RootPath) -> Result<Vec<Step>, Cause> {
 fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
     match tx.root.dir().stat(&step.place)? {
         Some(stat) if stat.kind == Kind::Dir => return Ok(()),
-        Some(_) => aside.take(tx, &step.place)?,
+        Some(_) => aside.take(&tx.steps(), &step.place)?,
         None => {}
     }
     Ok(tx.store.create_dir(&step.place)?)
@@ -136,7 +135,7 @@ fn make_dir(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
 fn put(tx: &Tx<'_>, step: &Step, aside: &mut Aside) -> Result<(), Cause> {
     let there = tx.root.dir().stat(&step.place)?;
     if there.is_some_and(|s| !matches!(s.kind, Kind::File | Kind::Link)) {
-        aside.take(tx, &step.place)?;
+        aside.take(&tx.steps(), &step.place)?;
     }
     let program = tx
         .root
@@ -170,8 +169,8 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
             let Ok(path) = place::component(&tree.dir).join(&extra.path) else {
                 continue;
             };
-            match aside.take(tx, &path) {
-                Err(Cause::State(error)) if error.store().is_some_and(stays) => {
+            match aside.take(&tx.steps(), &path) {
+                Err(error) if error.store().is_some_and(stays) => {
                     tx.note(format!("`{path}` could not be moved: {error}"));
                 }
                 done => done?,

@@ -12,7 +12,6 @@ use super::{
         error::Cause,
         hashing::{Hashed, Job, hash_all},
         place_tree::{file_mode, share},
-        publish::write,
         sink::StagingSink,
         stage::read_into,
         tx::Tx,
@@ -58,13 +57,10 @@ fn gather_records(tx: &Tx<'_>, records: &Records, plan: &Plan, out: &mut Gathere
         };
         let signed = mirror.join(place::pack_record(&pack.digest).join("signatures")?.as_str())?;
         compose::create_dirs(tx.store, &signed)?;
-        write(
-            tx,
-            &mirror.join(place::manifest(&pack.digest).as_str())?,
-            manifest.bytes(),
-        )?;
+        let recorded = mirror.join(place::manifest(&pack.digest).as_str())?;
+        tx.steps().write(&recorded, manifest.bytes())?;
         for (name, bytes) in signatures {
-            write(tx, &signed.join(name)?, bytes)?;
+            tx.steps().write(&signed.join(name)?, bytes)?;
         }
     }
     let dir = mirror.join(place::component_records().as_str())?;
@@ -72,7 +68,7 @@ fn gather_records(tx: &Tx<'_>, records: &Records, plan: &Plan, out: &mut Gathere
         if let Some(index) = records.mended.get(&tree.dir) {
             compose::create_dirs(tx.store, &dir)?;
             let name = place::index_name(&tree.dir);
-            write(tx, &dir.join(&name)?, index.bytes())?;
+            tx.steps().write(&dir.join(&name)?, index.bytes())?;
         }
     }
     out.cured.extend(plan.records.iter().cloned());

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use kojibox_state::{
-    RootPath,
+use super::Steps;
+use crate::{
+    error::StateError,
     layout::place,
+    path::RootPath,
     store::{compose, unless_absent},
 };
 
-use super::{error::Cause, tx::Tx, undo::sync_names};
-
 /// What was moved to `backups/<txid>`.
-#[derive(Default)]
-pub(super) struct Aside {
+#[derive(Debug, Default)]
+pub struct Aside {
     /// Where it was, as paths in the root.
     moved: Vec<String>,
     /// Directories whose names are certain to be there.
@@ -24,36 +24,36 @@ impl Aside {
     /// has moved something there and it is here again.
     ///
     /// Crash: it is at one of the two places, because the directory that takes it is durable before.
-    pub(super) fn take(&mut self, tx: &Tx<'_>, path: &RootPath) -> Result<(), Cause> {
-        let mut to = place::backup(tx.begin.txid()).join(path.as_str())?;
+    pub fn take(&mut self, steps: &Steps<'_>, path: &RootPath) -> Result<(), StateError> {
+        let mut to = place::backup(steps.begin.txid()).join(path.as_str())?;
         for n in 1.. {
-            if !tx.root.dir().exists(&to)? {
+            if !steps.root.dir().exists(&to)? {
                 break;
             }
-            to = place::backup(tx.begin.txid()).join(&format!("{path}.{n}"))?;
+            to = place::backup(steps.begin.txid()).join(&format!("{path}.{n}"))?;
         }
         let mut above = to.parent();
         if let Some(parent) = &above {
-            compose::create_dirs(tx.store, parent)?;
+            compose::create_dirs(steps.store, parent)?;
         }
         while let Some(dir) = above {
             above = dir.parent();
             if !self.durable.contains(&dir) {
-                tx.store.sync_dir(&dir)?;
+                steps.store.sync_dir(&dir)?;
                 self.durable.insert(dir);
             }
         }
-        tx.store.rename(path, &to)?;
+        steps.store.rename(path, &to)?;
         self.moved.push(path.to_string());
         Ok(())
     }
 
     /// Makes the moves durable (with either of their directories) and gives what was moved, as paths in the root.
-    pub(super) fn settle(self, tx: &Tx<'_>) -> Result<Vec<String>, Cause> {
-        let top = place::backup(tx.begin.txid());
-        unless_absent(tx.store.sync_tree(&top))?;
-        if tx.root.dir().exists(&top)? {
-            sync_names(tx, &top.parent().unwrap_or(RootPath::ROOT))?;
+    pub fn settle(self, steps: &Steps<'_>) -> Result<Vec<String>, StateError> {
+        let top = place::backup(steps.begin.txid());
+        unless_absent(steps.store.sync_tree(&top))?;
+        if steps.root.dir().exists(&top)? {
+            steps.sync_names(&top.parent().unwrap_or(RootPath::ROOT))?;
         }
         Ok(self.moved)
     }
