@@ -8,6 +8,7 @@
 //! the installer's transactions have, so that an interruption at any point is recovered by the installer; the launcher
 //! recovers nothing.
 
+mod back;
 mod choose;
 mod error;
 mod floors;

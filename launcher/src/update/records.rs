@@ -8,7 +8,7 @@ use kojibox_state::{
     journal::TxKind,
     layout::Layout,
     receipts::{Receipt, ReceiptBytes, ReceiptPack, ReceiptVerdict, TxOutcome},
-    records::{ComponentRecord, Floors, LAUNCHER, PackRecord},
+    records::{ComponentRecord, Floors, GenerationRecord, LAUNCHER, PackRecord},
 };
 
 use super::{Setting, UpdateError, choose::Offer};
@@ -36,6 +36,30 @@ pub(super) fn pack(offer: &Offer) -> PackRecord {
         sequence: manifest.sequence,
         digest: manifest.digest(),
         root16: offer.root16.clone(),
+    }
+}
+
+/// The active generation with another launcher.
+pub(super) fn generation(
+    current: GenerationRecord,
+    id: u64,
+    txid: &str,
+    (component, pack): (&ComponentRecord, &PackRecord),
+    setting: &Setting<'_>,
+) -> GenerationRecord {
+    let mut components = current.components.clone();
+    components.retain(|c| c.id != LAUNCHER);
+    components.push(component.clone());
+    components.sort_by(|a, b| (&a.id, &a.pack).cmp(&(&b.id, &b.pack)));
+    // What is installed already tells of it; of any other pack only the launcher is taken, and that is written down.
+    let installed = current.packs.iter().any(|c| c.digest == pack.digest);
+    GenerationRecord {
+        id,
+        created: setting.now.to_owned(),
+        txid: txid.to_owned(),
+        components,
+        launcher_pack: (!installed).then(|| pack.clone()),
+        ..current
     }
 }
 

@@ -15,7 +15,7 @@ use kojibox_state::{
     journal::{Begin, Found, Journal, Names, Record},
     layout::place,
     receipts::{self, TxOutcome},
-    records::{ComponentRecord, GenerationRecord, LAUNCHER},
+    records::{ComponentRecord, GenerationRecord},
     steps::{Ending, Named, Steps},
     trust,
 };
@@ -23,9 +23,8 @@ use kojibox_state::{
 use super::{
     Setting, UpdateError,
     choose::Offer,
-    records::{component, draft, floors, pack},
-    refused,
-    swap::{Swap, SwapError},
+    records::{component, draft, floors, generation, pack},
+    swap::Swap,
 };
 
 /// The program in the launcher's tree.
@@ -112,19 +111,7 @@ impl<'a> Tx<'a> {
         let id = root.generation_ids()?.last().map_or(1, |last| last + 1);
         let (component, pack) = (component(offer, &index), pack(offer));
         let txid = receipts::next_txid(root.dir(), None)?;
-        let mut components = current.components.clone();
-        components.retain(|c| c.id != LAUNCHER);
-        components.push(component.clone());
-        components.sort_by(|a, b| (&a.id, &a.pack).cmp(&(&b.id, &b.pack)));
-        let record = GenerationRecord {
-            id,
-            created: setting.now.to_owned(),
-            txid: txid.clone(),
-            components,
-            // What is installed already tells of it; of any other pack only the launcher is taken, and that is written down.
-            launcher_pack: Some(pack.clone()).filter(|p| current.packs.iter().all(|c| c.digest != p.digest)),
-            ..current
-        };
+        let record = generation(current, id, &txid, (&component, &pack), setting);
         let named = Named::by(root, &[])?;
         let known = named.dirs.contains(&component.dir);
         let fresh = |name: String| if known { Vec::new() } else { vec![name] };
@@ -236,86 +223,13 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Before the commit: everything goes back to where it was.
-    fn abort(&mut self, error: UpdateError) -> UpdateError {
-        if error.is_killed() {
-            return self.interrupted(error, None);
-        }
-        let reason = kojibox_supervisor::diagnosis::chain(&error);
-        let before = self.begin.pointer.as_ref().map(|p| p.current);
-        let steps = self.steps();
-        let undone = steps
-            .point_back(self.begin.pointer.as_ref())
-            .and_then(|()| steps.undo())
-            // The next attempt begins anew, and a full volume gets its room back.
-            .and_then(|()| steps.empty_staging())
-            .map_err(UpdateError::from);
-        let undone = undone.and_then(|()| {
-            self.remember(&error, &reason);
-            self.close(TxOutcome::Undone, Some(reason), before)
-        });
-        match undone {
-            Ok(()) => error,
-            Err(why) => self.interrupted(error, Some(&why)),
-        }
-    }
-
-    /// A program that does not work here is not tried again; what failed for another reason may be.
-    fn remember(&mut self, error: &UpdateError, reason: &str) {
-        if !error.is_lasting() {
-            return;
-        }
-        let (version, tree) = (&self.component.version, self.component.tree_sha256);
-        if let Err(why) = refused::remember(self.locked, version, tree, self.setting.now, reason) {
-            let why = kojibox_supervisor::diagnosis::chain(&why);
-            self.note(format!(
-                "it could not be remembered that this launcher was refused: {why}"
-            ));
-        }
-    }
-
-    /// After the commit: the old daemon takes over again. The generation stays, marked bad.
-    fn give_back(&mut self, swap: &Swap<'_>, source: SwapError) -> UpdateError {
-        let version = self.component.version.clone();
-        let source = Box::new(source);
-        let error = UpdateError::Swap { version, source };
-        let reason = kojibox_supervisor::diagnosis::chain(&error);
-        let returned = self.point_back(swap, &reason).and_then(|()| {
-            match swap.take_back() {
-                Ok(()) => self.remember(&error, &reason),
-                // Where the old one does not work either, the new one is not to blame.
-                Err(why) => {
-                    let why = kojibox_supervisor::diagnosis::chain(&why);
-                    self.note(format!("the daemon before did not start again: {why}"));
-                }
-            }
-            let before = self.begin.pointer.as_ref().map(|p| p.current);
-            self.close(TxOutcome::Returned, Some(reason.clone()), before)
-        });
-        match returned {
-            Ok(()) => error,
-            Err(why) => self.interrupted(error, Some(&why)),
-        }
-    }
-
-    /// The way back from RETURN to the pointer as it was.
-    fn point_back(&mut self, swap: &Swap<'_>, reason: &str) -> Result<(), UpdateError> {
-        let at = self.setting.now;
-        self.journal.append(&Record::Return {
-            reason: reason.to_owned(),
-            at: at.to_owned(),
-            mark: true,
-        })?;
-        self.store.reach(CrashPoint::ReturnDecided)?;
-        swap.dismiss();
-        let steps = self.steps();
-        steps.mark_bad(self.record.id, reason, at)?;
-        steps.point_back(self.begin.pointer.as_ref())?;
-        Ok(self.store.reach(CrashPoint::Returned)?)
-    }
-
     /// DONE with the receipt, its file, the front door, an empty staging directory and journal.
-    fn close(&mut self, outcome: TxOutcome, reason: Option<String>, to: Option<u64>) -> Result<(), UpdateError> {
+    pub(super) fn close(
+        &mut self,
+        outcome: TxOutcome,
+        reason: Option<String>,
+        to: Option<u64>,
+    ) -> Result<(), UpdateError> {
         let ending = Ending {
             outcome,
             reason,
@@ -330,14 +244,5 @@ impl<'a> Tx<'a> {
         let notes = &mut self.notes;
         steps.close(&mut self.journal, ending, &mut |text| notes.push(text))?;
         Ok(())
-    }
-
-    /// The error, and that the journal tells of what is left to do; `why` if the way back failed too.
-    fn interrupted(&self, source: UpdateError, why: Option<&UpdateError>) -> UpdateError {
-        UpdateError::HalfDone {
-            active: self.root.pointer().ok().flatten().map(|p| p.current),
-            why: why.map(|why| kojibox_supervisor::diagnosis::chain(why)),
-            source: Box::new(source),
-        }
     }
 }
