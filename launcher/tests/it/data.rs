@@ -180,7 +180,7 @@ fn a_stop_that_was_not_clean_is_told_and_its_data_is_not_moved() {
         "{said}"
     );
     assert!(
-        said.contains("state: nothing runs") && said.contains("hint: run `kojibox up`"),
+        said.contains("state: nothing runs") && said.contains("kojibox\" up`"),
         "{said}"
     );
     assert!(root.processes().is_empty());

@@ -420,7 +420,7 @@ fn a_generation_that_was_never_ready_is_no_way_back() {
     fs::write(scene.root.path.join("state/current.json"), pointer.to_string()).unwrap();
     let said = scene.ends(40, &[]);
     assert!(
-        said.contains("generation 1 has not been ready yet") && said.contains("kojibox up"),
+        said.contains("generation 1 has not been ready yet") && said.contains("kojibox\" up`"),
         "{said}"
     );
     scene.root.ok(&["up"]);
