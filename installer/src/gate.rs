@@ -102,7 +102,6 @@ impl<'a> LauncherGate<'a> {
     }
 
     fn run(
-        &self,
         launcher: &Path,
         root: &Path,
         (verb, deadline): (&'static str, Duration),
@@ -142,7 +141,7 @@ impl<'a> LauncherGate<'a> {
     }
 
     fn up(&self, launcher: &Path, root: &Path, cancel: Option<&AtomicBool>) -> Result<(), GateError> {
-        let ended = self.run(launcher, root, ("up", self.start_deadline), cancel)?;
+        let ended = Self::run(launcher, root, ("up", self.start_deadline), cancel)?;
         let services = ended.check("up")?;
         if let Ok(mut started) = self.started.lock() {
             *started = services;
@@ -154,7 +153,7 @@ impl<'a> LauncherGate<'a> {
 impl Gate for LauncherGate<'_> {
     fn stop(&self, launcher: &Path, root: &Path) -> Result<(), GateError> {
         // A stop that is left half way would leave services behind.
-        let ended = self.run(launcher, root, ("down", self.stop_deadline), None)?;
+        let ended = Self::run(launcher, root, ("down", self.stop_deadline), None)?;
         ended.unclean()?.check("down").map(drop)
     }
 
@@ -167,7 +166,7 @@ impl Gate for LauncherGate<'_> {
     }
 
     fn data(&self, launcher: &Path, root: &Path) -> Option<BTreeMap<String, DataInUse>> {
-        let ended = self.run(launcher, root, ("status", LOOK), None).ok()?;
+        let ended = Self::run(launcher, root, ("status", LOOK), None).ok()?;
         let services = ended.check("status").ok()?;
         Some(services.into_iter().filter_map(|s| Some((s.name, s.data?))).collect())
     }

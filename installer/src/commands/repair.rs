@@ -146,8 +146,8 @@ fn tell(session: &Session<'_>, args: &Args, done: &Repaired) {
 fn not_repaired(done: &Repaired) -> Option<Report> {
     let wrong: Vec<_> = done.left.iter().filter(|f| f.kind != FindingKind::Extra).collect();
     let first = wrong.first()?;
-    let told: String = wrong.iter().map(|finding| format!("\n{finding}")).collect();
-    let error = NotRepaired(format!("could not repair everything{told}"), None);
+    let told: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+    let error = NotRepaired(format!("could not repair everything\n{}", told.join("\n")), None);
     let report = |exit, hint: String| Report::new(exit, error).state("the rest is as it should be").hint(hint);
     Some(match &first.kind {
         FindingKind::Record(_) => report(

@@ -92,7 +92,7 @@ fn stop_for(tx: &mut Tx<'_>, target: &Target<'_>, current: &GenerationRecord) ->
 /// Stops what runs when the record of the active generation is damaged: the front door is a copy of its launcher.
 fn stop_unknown(tx: &mut Tx<'_>, damage: &StateError) -> Result<(), Cause> {
     let generation = tx.active().unwrap_or_default();
-    tx.note(format!(
+    tx.note(&format!(
         "generation {generation} is stopped by the front door: {damage}"
     ));
     if !tx.root.dir().exists(&place::front_door())? {
@@ -113,7 +113,7 @@ fn stop_unknown(tx: &mut Tx<'_>, damage: &StateError) -> Result<(), Cause> {
 /// Lets a person and the receipt know which services did not stop cleanly.
 pub(super) fn note_unclean(tx: &mut Tx<'_>, generation: u64, services: &[Unclean]) {
     for Unclean { service, why } in services {
-        tx.note(format!(
+        tx.note(&format!(
             "service `{service}` of generation {generation} did not stop cleanly: {why}"
         ));
     }
@@ -184,7 +184,10 @@ pub(super) fn start_again(tx: &mut Tx<'_>) -> bool {
     match tx.env.gate.start_again(&launcher, tx.root.path()) {
         Ok(()) => true,
         Err(error) => {
-            tx.note(format!("generation {} did not become ready again: {error}", current.id));
+            tx.note(&format!(
+                "generation {} did not become ready again: {error}",
+                current.id
+            ));
             false
         }
     }
@@ -242,7 +245,9 @@ pub(super) fn complete_return(tx: &mut Tx<'_>, decided: &Record, again: bool) ->
             && let Some(new) = tx.root.generation(id)?
             && let Err(error) = stop(tx, &new)
         {
-            tx.note(format!("the services of generation {id} did not stop cleanly: {error}"));
+            tx.note(&format!(
+                "the services of generation {id} did not stop cleanly: {error}"
+            ));
         }
         if *mark {
             tx.steps().mark_bad(id, reason, at)?;

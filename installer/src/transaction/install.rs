@@ -267,7 +267,7 @@ fn fresh(root: &InstallRoot, plan: &InstallPlan, trees: &[NewTree<'_>], id: u64)
 fn stage(tx: &mut Tx<'_>, plan: &InstallPlan, work: &Work<'_>) -> Result<(), Cause> {
     sweep_staging(tx, &work.trees)?;
     for note in tx.steps().clear_places()? {
-        tx.note(note);
+        tx.note(&note);
     }
     stage_trees(tx, &work.trees)?;
     let fresh = tx.begin.fresh.packs.clone();

@@ -227,7 +227,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Vec<String>, Cause> {
             Ok(_) => gone.push(dir.clone()),
             // Windows does not rename a tree that a program runs from; its index stays, so the next prune finds it.
             Err(error) if is_in_use(&error) => {
-                tx.note(format!("`components/{dir}` stays for now: {error}"));
+                tx.note(&format!("`components/{dir}` stays for now: {error}"));
                 stay.push(dir.clone());
             }
             Err(error) => return Err(error.into()),
@@ -276,7 +276,7 @@ fn sweep(tx: &mut Tx<'_>) -> Result<(), Cause> {
             None => tx.store.remove_all(&place::staging(), &entry.raw),
         };
         match removed {
-            Err(error) if !error.is_killed() => tx.note(format!("could not remove `staging/{shown}`: {error}")),
+            Err(error) if !error.is_killed() => tx.note(&format!("could not remove `staging/{shown}`: {error}")),
             removed => removed?,
         }
     }

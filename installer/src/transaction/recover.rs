@@ -79,7 +79,7 @@ pub fn set_journal_aside(locked: &LockedRoot, command: &str, env: &Env<'_>) -> R
     let (txid, half) = unreceipted(locked.root()).map_err(untouched)?;
     tx.begin.draft.txid = txid;
     tx.begin.doomed.generations = half;
-    tx.note(format!(
+    tx.note(&format!(
         "the damaged journal was moved to `{aside}`; what it told of was neither finished nor undone"
     ));
     tx.begin()?;

@@ -55,7 +55,7 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
             }
         }
         match compose::remove_tree(tx.store, &old) {
-            Err(error) if !error.is_killed() => tx.note(format!("could not remove `{old}`: {error}")),
+            Err(error) if !error.is_killed() => tx.note(&format!("could not remove `{old}`: {error}")),
             done => drop(done?),
         }
     }

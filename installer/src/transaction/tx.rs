@@ -155,9 +155,9 @@ impl<'a> Tx<'a> {
     }
 
     /// Something a person and the receipt should know.
-    pub(super) fn note(&mut self, text: String) {
-        self.env.observer.note(&text);
-        self.record(&text);
+    pub(super) fn note(&mut self, text: &str) {
+        self.env.observer.note(text);
+        self.record(text);
     }
 
     /// Something the receipt should know. It has a largest size, so the first ones are recorded.

@@ -166,7 +166,7 @@ fn clear_away(tx: &mut Tx<'_>, name: &str) -> Result<(), Cause> {
     match unless_absent(tx.store.remove_all(&RootPath::ROOT, name.as_ref())) {
         Err(error) if error.is_killed() => Err(error.into()),
         Err(error) => {
-            tx.note(format!("`{name}` could not be removed: {error}: {}", why(&error)));
+            tx.note(&format!("`{name}` could not be removed: {error}: {}", why(&error)));
             Ok(())
         }
         Ok(_) => Ok(()),

@@ -145,12 +145,11 @@ fn a_damaged_record_of_an_old_generation_is_named_and_in_nobodys_way() {
     for damage in [Some(&b"{"[..]), None] {
         let machine = Machine::having(&[1, 2]);
         let record = place::generation_record(1).below(&machine.root);
-        match damage {
-            Some(bytes) => overwrite(&record, bytes),
-            None => {
-                fs::remove_file(&record).unwrap();
-                fs::write(record.with_file_name("bad.json"), "{").unwrap();
-            }
+        if let Some(bytes) = damage {
+            overwrite(&record, bytes);
+        } else {
+            fs::remove_file(&record).unwrap();
+            fs::write(record.with_file_name("bad.json"), "{").unwrap();
         }
         let found = findings(&machine);
         assert!(

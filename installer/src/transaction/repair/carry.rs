@@ -85,7 +85,7 @@ fn unless_obstructed(
             let why = std::error::Error::source(&error)
                 .map(|s| format!(": {s}"))
                 .unwrap_or_default();
-            tx.note(format!("`{}` was not repaired: {error}{why}", step.place));
+            tx.note(&format!("`{}` was not repaired: {error}{why}", step.place));
             skipped.push(step.place.clone());
             Ok(())
         }
@@ -171,7 +171,7 @@ fn extra_aside(tx: &mut Tx<'_>, aside: &mut Aside) -> Result<(), Cause> {
             };
             match aside.take(&tx.steps(), &path) {
                 Err(error) if error.store().is_some_and(stays) => {
-                    tx.note(format!("`{path}` could not be moved: {error}"));
+                    tx.note(&format!("`{path}` could not be moved: {error}"));
                 }
                 done => done?,
             }

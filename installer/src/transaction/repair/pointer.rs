@@ -6,6 +6,7 @@ use kojibox_state::{
     layout::place,
     receipts::{self, Receipt, TxOutcome},
     records::Pointer,
+    store::unless_absent,
 };
 
 use super::super::error::Cause;
@@ -50,15 +51,12 @@ pub(super) fn mend(locked: &LockedRoot, dry_run: bool) -> Result<Option<String>,
     if dry_run {
         return Ok(Some(what));
     }
-    match rebuilt(
-        root,
-        &history.into_iter().map(|(receipt, _)| receipt).collect::<Vec<_>>(),
-    )? {
-        Some(pointer) => doc::replace(store, &place::pointer(), &pointer)?,
-        None => {
-            kojibox_state::store::unless_absent(store.remove_file(&place::pointer()))?;
-            store.sync_dir(&place::state())?;
-        }
+    let history: Vec<_> = history.into_iter().map(|(receipt, _)| receipt).collect();
+    if let Some(pointer) = rebuilt(root, &history)? {
+        doc::replace(store, &place::pointer(), &pointer)?;
+    } else {
+        unless_absent(store.remove_file(&place::pointer()))?;
+        store.sync_dir(&place::state())?;
     }
     store.reach(CrashPoint::Pointed)?;
     Ok(Some(what))
