@@ -5,14 +5,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use kojibox_packs::{
     names,
-    source::{self, BlobSource, ReadSeekSend, Section, SourceError},
+    source::{BlobSource, ReadSeekSend, Section, SourceError},
 };
 
 use crate::patient::{Patient, Watch};
@@ -201,13 +200,8 @@ impl Medium {
 
 /// Opens one source, and tells its place, spelled the same way as the root will be, so that one inside the other is seen.
 fn look(path: &Path, watch: &Arc<Watch>) -> Result<(PathBuf, Arc<dyn BlobSource>), SourceError> {
-    let place = path.to_owned();
-    let opened = watch.call(move || Ok((fs::canonicalize(&place).unwrap_or(place.clone()), source::open(&place)?)));
-    let (place, blobs) = opened.unwrap_or_else(|source| {
-        let path = path.to_owned();
-        Err(SourceError::Io { path, source })
-    })?;
-    Ok((place, Arc::new(Patient::new(blobs, Arc::clone(watch)))))
+    let (place, source) = Patient::open(path, watch)?;
+    Ok((place, Arc::new(source)))
 }
 
 /// Sources asked one after the other; never empty.

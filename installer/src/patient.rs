@@ -1,18 +1,19 @@
 //! Owns [`Patient`]: a source that may hang. A wait that gives nothing is told of, and Ctrl-C ends it.
 //!
-//! Each open file has a thread of its own, which reads only what it is asked for and answers; who waits looks at the clock and at
-//! Ctrl-C. A thread whose read never returns is left behind with its file and its buffer; it touches nothing else.
+//! Each source has one thread of its own, which does one thing after the other: a stick is not faster in two places at once. Who waits
+//! for it looks at the clock and at Ctrl-C. A thread whose read never returns is left behind with its file and its buffer;
+//! it touches nothing else.
 //!
 //! Memory: [`PIECE`] per open file, and a thread's stack.
 //!
 //! *Limitations*: a read that the system itself cannot interrupt (a driver that waits for its hardware) goes on in the kernel: the
-//! command has ended and said so, but its process may be there until the driver gives up. The list of what a read gave in time
-//! is not kept: a medium that gives a little every few seconds is slow, and not told of.
+//! command has ended and said so, but its process may be there until the driver gives up. A medium that gives a little every few
+//! seconds is slow, which the progress shows, and not silent.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, Read, Seek, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kojibox_packs::source::{BlobSource, ReadSeekSend, Section, SourceError};
+use kojibox_packs::source::{self, BlobSource, ReadSeekSend, Section, SourceError};
 
 /// Bytes that are asked for at once: so few that even a slow medium gives them in time.
 const PIECE: usize = 256 << 10;
@@ -70,14 +71,6 @@ impl Watch {
         Self { cancel, tell }
     }
 
-    /// Does `work` on a thread of its own and waits for it; its first error is that Ctrl-C was pressed.
-    pub(crate) fn call<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        let (answer, answers) = channel();
-        // Whoever does not listen any more was cancelled.
-        spawn(move || drop(answer.send(work())))?;
-        self.wait(&answers)
-    }
-
     fn wait<T>(&self, answers: &Receiver<T>) -> io::Result<T> {
         let (begun, mut limit) = (Instant::now(), SILENCE);
         loop {
@@ -98,19 +91,57 @@ impl Watch {
     }
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name("medium".to_owned()).spawn(work).map(drop)
+/// Something that a thread is to do.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The one thread of a source.
+#[derive(Clone)]
+struct Worker {
+    work: Sender<Work>,
+    watch: Arc<Watch>,
+}
+
+impl Worker {
+    fn new(watch: &Arc<Watch>) -> io::Result<Self> {
+        let (work, todo) = channel::<Work>();
+        let watch = Arc::clone(watch);
+        let thread = thread::Builder::new().name("medium".to_owned());
+        thread.spawn(move || todo.into_iter().for_each(|work| work()))?;
+        Ok(Self { work, watch })
+    }
+
+    /// Has `work` done and waits for it. Fails if Ctrl-C was pressed meanwhile; what `work` holds is then left behind.
+    fn call<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let (answer, answers) = channel();
+        // Whoever does not listen any more was cancelled.
+        let work = Box::new(move || drop(answer.send(work())));
+        let gone = |_| io::Error::other("the thread that read has ended");
+        self.work.send(work).map_err(gone)?;
+        self.watch.wait(&answers)
+    }
 }
 
 /// A source under [`Watch`].
 pub(crate) struct Patient {
     inner: Arc<dyn BlobSource>,
-    watch: Arc<Watch>,
+    worker: Worker,
 }
 
 impl Patient {
-    pub(crate) fn new(inner: Arc<dyn BlobSource>, watch: Arc<Watch>) -> Self {
-        Self { inner, watch }
+    /// Opens what lies at `path`, and tells its place as the system spells it.
+    pub(crate) fn open(path: &Path, watch: &Arc<Watch>) -> Result<(PathBuf, Self), SourceError> {
+        let failed = |source| SourceError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let worker = Worker::new(watch).map_err(failed)?;
+        let asked = path.to_owned();
+        let look = move || {
+            let opened = source::open(&asked);
+            opened.map(|source| (fs::canonicalize(&asked).unwrap_or(asked), source))
+        };
+        let (place, inner) = worker.call(look).map_err(failed)??;
+        Ok((place, Self { inner, worker }))
     }
 
     fn call<T: Send + 'static>(
@@ -119,7 +150,7 @@ impl Patient {
         work: impl FnOnce(&dyn BlobSource) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let inner = Arc::clone(&self.inner);
-        match self.watch.call(move || work(&*inner)) {
+        match self.worker.call(move || work(&*inner)) {
             Ok(answer) => answer,
             Err(source) => Err(SourceError::Io { path: path(), source }),
         }
@@ -128,23 +159,16 @@ impl Patient {
 
 impl BlobSource for Patient {
     fn open(&self, section: &Section, name: &str) -> Result<Option<Box<dyn ReadSeekSend>>, SourceError> {
+        let (place, file) = (section.clone(), name.to_owned());
         let path = || self.inner.locate(section, name);
-        let failed = |source| SourceError::Io { path: path(), source };
-        let (asked, questions) = channel();
-        let (answer, answers) = channel();
-        let (inner, place, file) = (Arc::clone(&self.inner), section.clone(), name.to_owned());
-        spawn(move || serve(inner.open(&place, &file), &questions, &answer)).map_err(failed)?;
-        match self.watch.wait(&answers).map_err(failed)? {
-            Answer::Open(Ok(true)) => Ok(Some(Box::new(Waiting {
-                watch: Arc::clone(&self.watch),
-                asked,
-                answers,
+        let opened = self.call(path, move |inner| inner.open(&place, &file))?;
+        Ok(opened.map(|file| -> Box<dyn ReadSeekSend> {
+            Box::new(Waiting {
+                worker: self.worker.clone(),
+                file: Some(file),
                 buffer: Vec::new(),
-            }))),
-            Answer::Open(Ok(false)) => Ok(None),
-            Answer::Open(Err(error)) => Err(error),
-            Answer::Read(..) | Answer::Seek(_) => Err(failed(mistaken())),
-        }
+            })
+        }))
     }
 
     fn list(&self, section: &Section) -> Result<Vec<String>, SourceError> {
@@ -165,83 +189,102 @@ impl BlobSource for Patient {
     }
 }
 
-/// What the thread of a file is asked.
-enum Question {
-    /// Fill this, as far as one read does.
-    Read(Vec<u8>),
-    Seek(SeekFrom),
-}
-
-/// What it answers.
-enum Answer {
-    /// At first, unasked: whether there is such a file.
-    Open(Result<bool, SourceError>),
-    Read(Vec<u8>, io::Result<usize>),
-    Seek(io::Result<u64>),
-}
-
-/// Does what is asked until nobody asks any more. Whoever does not listen any more was cancelled.
-fn serve(
-    opened: Result<Option<Box<dyn ReadSeekSend>>, SourceError>,
-    questions: &Receiver<Question>,
-    answer: &Sender<Answer>,
-) {
-    let mut file = match opened {
-        Ok(Some(file)) => file,
-        other => return drop(answer.send(Answer::Open(other.map(|_| false)))),
-    };
-    let mut heard = answer.send(Answer::Open(Ok(true)));
-    while let (Ok(()), Ok(question)) = (heard, questions.recv()) {
-        heard = answer.send(match question {
-            Question::Read(mut buffer) => {
-                let got = file.read(&mut buffer);
-                Answer::Read(buffer, got)
-            }
-            Question::Seek(to) => Answer::Seek(file.seek(to)),
-        });
-    }
-}
-
-/// An answer to another question, which no thread gives.
-fn mistaken() -> io::Error {
-    io::Error::other("the thread that reads gave another answer")
-}
-
-/// A file whose thread is waited for. After a wait that was cancelled it gives errors only.
+/// A file that is read by the thread of its source. After a wait that was cancelled it gives errors only.
 struct Waiting {
-    watch: Arc<Watch>,
-    asked: Sender<Question>,
-    answers: Receiver<Answer>,
+    worker: Worker,
+    /// Not here while the thread has it.
+    file: Option<Box<dyn ReadSeekSend>>,
     buffer: Vec<u8>,
 }
 
 impl Waiting {
-    fn ask(&self, question: Question) -> io::Result<Answer> {
-        let gone = |_| io::Error::other("the thread that read has ended");
-        self.asked.send(question).map_err(gone)?;
-        self.watch.wait(&self.answers)
+    fn file(&mut self) -> io::Result<Box<dyn ReadSeekSend>> {
+        self.file.take().ok_or_else(|| io::Error::other(Unanswered))
     }
 }
 
 impl Read for Waiting {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut file = self.file()?;
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(out.len().min(PIECE), 0);
-        let Answer::Read(buffer, got) = self.ask(Question::Read(buffer))? else {
-            return Err(mistaken());
+        let reading = move || {
+            let got = file.read(&mut buffer);
+            (file, buffer, got)
         };
-        let got = got?;
-        out[..got].copy_from_slice(&buffer[..got]);
+        let (file, buffer, got) = self.worker.call(reading)?;
+        self.file = Some(file);
+        if let Ok(got) = got {
+            out[..got].copy_from_slice(&buffer[..got]);
+        }
         self.buffer = buffer;
-        Ok(got)
+        got
     }
 }
 
 impl Seek for Waiting {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self.ask(Question::Seek(to))? {
-            Answer::Seek(at) => at,
-            Answer::Open(_) | Answer::Read(..) => Err(mistaken()),
-        }
+        let mut file = self.file()?;
+        let (file, at) = self.worker.call(move || {
+            let at = file.seek(to);
+            (file, at)
+        })?;
+        self.file = Some(file);
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        error::Error as _,
+        io,
+        path::PathBuf,
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicBool, Ordering},
+            mpsc::{Receiver, Sender, channel},
+        },
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use kojibox_packs::source::SourceError;
+
+    use super::{Unanswered, Watch, Worker};
+
+    /// Work that ends when the other end is dropped or sends.
+    fn hanging() -> (Sender<()>, Receiver<()>) {
+        channel()
+    }
+
+    #[test]
+    fn a_wait_ends_with_ctrl_c_and_leaves_the_work_behind() {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let watch = Watch::new(Arc::clone(&cancel), move |text| {
+            heard.lock().unwrap().push(text.to_owned())
+        });
+        let worker = Worker::new(&Arc::new(watch)).unwrap();
+        assert_eq!(worker.call(|| 7).unwrap(), 7);
+        let (release, held) = hanging();
+        let begun = Instant::now();
+        let presses = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            cancel.store(true, Ordering::Relaxed);
+        });
+        let error = worker.call(move || held.recv()).unwrap_err();
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "it does not wait for the work"
+        );
+        let path = PathBuf::from("blob");
+        let error = SourceError::Io { path, source: error };
+        assert!(error.source().is_some() && Unanswered::is_cause_of(&error));
+        assert!(!Unanswered::is_cause_of(&io::Error::other("else")));
+        assert!(told.lock().unwrap().is_empty(), "ten seconds have not gone by");
+        presses.join().unwrap();
+        drop(release);
     }
 }
