@@ -15,7 +15,7 @@ use std::{borrow::Cow, process::ExitCode};
 pub use args::{Color, OutputArgs};
 pub use exit::Exit;
 pub use progress::{Phase, bytes};
-pub use prompt::declined;
+pub use prompt::{cancelled, declined};
 pub use report::{Outcome, Report};
 pub use spelling::{Spelling, quoted};
 pub use ui::Ui;

@@ -35,7 +35,7 @@ impl Ui {
         let ask = Confirm::with_theme(theme.as_ref())
             .with_prompt(question)
             .default(default);
-        answered(ask.interact_opt())?.ok_or_else(cancelled)
+        answered(ask.interact_opt())?.ok_or_else(nobody_answered)
     }
 
     /// Asks for one line; `validate` says what is wrong with it.
@@ -63,7 +63,7 @@ impl Ui {
             .with_prompt(question)
             .items(items)
             .default(default);
-        answered(ask.interact_opt())?.ok_or_else(cancelled)
+        answered(ask.interact_opt())?.ok_or_else(nobody_answered)
     }
 
     /// Asks for any of `items`, `checked` ones preselected; gives their positions.
@@ -73,7 +73,7 @@ impl Ui {
         let ask = MultiSelect::with_theme(theme.as_ref())
             .with_prompt(question)
             .items_checked(items.iter().cloned());
-        answered(ask.interact_opt())?.ok_or_else(cancelled)
+        answered(ask.interact_opt())?.ok_or_else(nobody_answered)
     }
 
     /// Asks for a secret that is not shown; `confirm` asks twice.
@@ -113,14 +113,19 @@ fn answered<T>(result: dialoguer::Result<T>) -> Result<T, Report> {
         let terminal = Term::stderr();
         drop(terminal.show_cursor().and_then(|()| terminal.write_line("")));
         match error.kind() {
-            io::ErrorKind::Interrupted => cancelled(),
+            io::ErrorKind::Interrupted => nobody_answered(),
             _ => Report::new(Exit::Unexpected, AskError(error)),
         }
     })
 }
 
-fn cancelled() -> Report {
+fn nobody_answered() -> Report {
     Report::new(Exit::Cancelled, Cancelled)
+}
+
+/// What failed only because a person wanted it to end.
+pub fn cancelled(report: Report) -> Report {
+    report.because(Exit::Cancelled, Cancelled)
 }
 
 /// A person said no.

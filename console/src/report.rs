@@ -57,6 +57,21 @@ impl Report {
         self.exit
     }
 
+    /// What went wrong.
+    pub fn error(&self) -> &(dyn Error + 'static) {
+        &*self.error
+    }
+
+    /// The same state of the machine, reached for another reason.
+    pub(crate) fn because(self, exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            exit,
+            error: Arc::from(error.into()),
+            hint: None,
+            ..self
+        }
+    }
+
     /// The report as lines for stderr, without colour, ending with a line break.
     pub fn render(&self) -> String {
         let mut out = String::new();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use kojibox_console::{Exit, Outcome, OutputArgs, Report, Ui, finish};
+use kojibox_console::{Exit, Outcome, OutputArgs, Report, Ui, cancelled, finish};
 use serde::Serialize;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     },
     flow::Session,
     interrupt,
+    patient::{Unanswered, Watch},
     world::World,
 };
 
@@ -67,8 +68,10 @@ struct Program {
 impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> ExitCode {
-        let ui = Ui::new(&self.output, self.json);
+        let ui = Arc::new(Ui::new(&self.output, self.json));
         let cancel = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ui);
+        let watch = Arc::new(Watch::new(Arc::clone(&cancel), move |text| told.note(text)));
         finish(&ui, |ui| {
             let world = World::look().map_err(|e| Report::new(Exit::Unexpected, e))?;
             interrupt::watch(&cancel).map_err(|e| Report::new(Exit::Unexpected, e))?;
@@ -76,6 +79,7 @@ impl Cli {
                 ui,
                 world: &world,
                 cancel: &cancel,
+                watch: &watch,
             };
             let done = if self.version {
                 version(&session)
@@ -83,9 +87,17 @@ impl Cli {
                 dispatch(&session, self.command)
             };
             session.is_about_nothing();
-            done
+            done.map_err(unless_cancelled)
         })
     }
+}
+
+/// A medium that was waited for until Ctrl-C has failed nobody: the command was cancelled.
+fn unless_cancelled(report: Report) -> Report {
+    if Unanswered::is_cause_of(report.error()) {
+        return cancelled(report);
+    }
+    report
 }
 
 fn dispatch(session: &Session<'_>, command: Option<Command>) -> Outcome {

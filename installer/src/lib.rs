@@ -13,6 +13,7 @@ pub mod gate;
 mod interrupt;
 mod medium;
 mod nearest;
+mod patient;
 pub mod plan;
 mod platform;
 mod preflight;

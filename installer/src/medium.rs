@@ -4,15 +4,17 @@
 //! a source that answers differently on a second read is caught by the hashes, not here.
 
 use std::{
-    fs,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use kojibox_packs::{
     names,
-    source::{self, BlobSource, ReadSeekSend, Section, SourceError},
+    source::{BlobSource, ReadSeekSend, Section, SourceError},
 };
+
+use crate::patient::{Patient, Watch};
 
 /// A trust root longer than this is something else.
 const ROOT_MAX: u64 = 1 << 20;
@@ -27,8 +29,12 @@ pub(crate) struct Medium {
     sources: Vec<Opened>,
     /// What a person brought while an install was waiting for it.
     late: Late,
+    /// How long the parts of blobs are, also of those that are not in the port now.
+    parts: Lengths,
+    watch: Arc<Watch>,
 }
 
+type Lengths = Arc<RwLock<BTreeMap<String, u64>>>;
 type Late = Arc<RwLock<Vec<Arc<dyn BlobSource>>>>;
 
 /// One depot or `.kpack`.
@@ -67,7 +73,7 @@ pub struct NotBeside(PathBuf);
 
 impl Medium {
     /// Opens `sources`, or the directory of `program` when it is a depot.
-    pub(crate) fn open(sources: &[PathBuf], program: &Path) -> Result<Self, MediumError> {
+    pub(crate) fn open(sources: &[PathBuf], program: &Path, watch: &Arc<Watch>) -> Result<Self, MediumError> {
         let beside = program.parent().unwrap_or(Path::new("."));
         let paths = if !sources.is_empty() {
             sources.to_vec()
@@ -76,33 +82,31 @@ impl Medium {
         } else {
             return Err(MediumError::NoSource(NotBeside(beside.to_owned())));
         };
-        Self::of(paths)
+        Self::of(paths, watch)
     }
 
     /// Opens exactly `paths`.
-    pub(crate) fn of(paths: Vec<PathBuf>) -> Result<Self, MediumError> {
-        let open = |path: PathBuf| match source::open(&path) {
-            // Spelled the same way as the root will be, so that one inside the other is seen.
-            Ok(blobs) => Ok(Opened {
-                path: fs::canonicalize(&path).unwrap_or(path),
-                blobs,
-            }),
+    pub(crate) fn of(paths: Vec<PathBuf>, watch: &Arc<Watch>) -> Result<Self, MediumError> {
+        let open = |path: PathBuf| match look(&path, watch) {
+            Ok((path, blobs)) => Ok(Opened { path, blobs }),
             Err(source) => Err(MediumError::Open { path, source }),
         };
         Ok(Self {
             sources: paths.into_iter().map(open).collect::<Result<_, _>>()?,
             late: Late::default(),
+            parts: Lengths::default(),
+            watch: Arc::clone(watch),
         })
     }
 
     /// Says whether `path` is a medium at all.
-    pub(crate) fn check(path: &Path) -> Result<(), SourceError> {
-        source::open(path).map(drop)
+    pub(crate) fn check(&self, path: &Path) -> Result<(), SourceError> {
+        look(path, &self.watch).map(drop)
     }
 
     /// Takes one more medium, for whatever the others lack; what was handed out before finds it too.
     pub(crate) fn add(&self, path: PathBuf) -> Result<(), MediumError> {
-        let blobs = source::open(&path).map_err(|source| MediumError::Open { path, source })?;
+        let (_, blobs) = look(&path, &self.watch).map_err(|source| MediumError::Open { path, source })?;
         self.late.write().unwrap_or_else(PoisonError::into_inner).push(blobs);
         Ok(())
     }
@@ -186,15 +190,25 @@ impl Medium {
     pub(crate) fn blobs(&self, at: usize) -> Arc<dyn BlobSource> {
         let mut first: Vec<_> = self.sources.iter().map(|s| Arc::clone(&s.blobs)).collect();
         first.swap(0, at);
-        let late = Arc::clone(&self.late);
-        Arc::new(Several { first, late })
+        Arc::new(Several {
+            first,
+            late: Arc::clone(&self.late),
+            parts: Arc::clone(&self.parts),
+        })
     }
+}
+
+/// Opens one source, and tells its place, spelled the same way as the root will be, so that one inside the other is seen.
+fn look(path: &Path, watch: &Arc<Watch>) -> Result<(PathBuf, Arc<dyn BlobSource>), SourceError> {
+    let (place, source) = Patient::open(path, watch)?;
+    Ok((place, Arc::new(source)))
 }
 
 /// Sources asked one after the other; never empty.
 struct Several {
     first: Vec<Arc<dyn BlobSource>>,
     late: Late,
+    parts: Lengths,
 }
 
 impl Several {
@@ -235,6 +249,16 @@ impl BlobSource for Several {
     fn describe(&self) -> String {
         let all: Vec<_> = self.all().iter().map(|s| s.describe()).collect();
         all.join(", ")
+    }
+
+    fn remember_part(&self, name: &str, len: u64) {
+        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(name.to_owned(), len);
+    }
+
+    fn remembered_part(&self, name: &str) -> Option<u64> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.get(name).copied()
     }
 
     fn locate(&self, section: &Section, name: &str) -> PathBuf {

@@ -157,6 +157,16 @@ impl Run {
         self
     }
 
+    /// What it says to people goes into `file` too, where it can be read while it runs.
+    pub fn also_into(mut self, file: &Path) -> Self {
+        let script = r#"exec "$@" 2> >(exec tee -i "$0" >&2)"#;
+        let mut words: Vec<OsString> = ["/bin/bash", "-c", script].map(OsString::from).into();
+        words.push(file.into());
+        words.append(&mut self.prefix);
+        self.prefix = words;
+        self
+    }
+
     /// Starts it and goes on once it has begun; it is ended with the value that comes back.
     pub fn start(self) -> Outcome<Started> {
         let started = self.start_at_once()?;

@@ -98,7 +98,7 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
 
 /// The media that were named, or the one that this program lies on; none is fine, too.
 fn sources(session: &Session<'_>, args: &Args) -> Result<Vec<Arc<dyn BlobSource>>, Report> {
-    match Medium::open(&args.source, &session.world.program) {
+    match Medium::open(&args.source, &session.world.program, session.watch) {
         Ok(medium) => Ok((0..medium.paths().count()).map(|at| medium.blobs(at)).collect()),
         Err(MediumError::NoSource(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),

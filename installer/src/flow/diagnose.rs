@@ -17,7 +17,7 @@ use crate::{
 /// Judges the machine for `request`; without a medium, for what is installed.
 pub(crate) fn diagnose(session: &Session<'_>, request: &Request, root: &Path) -> Result<Vec<Finding>, Report> {
     let existing = Existing::read(root).map_err(StateReport)?;
-    let medium = match Medium::open(&request.sources, &session.world.program) {
+    let medium = match Medium::open(&request.sources, &session.world.program, session.watch) {
         Err(_) if request.sources.is_empty() && existing.record.is_some() => None,
         other => Some(other?),
     };

@@ -19,7 +19,10 @@ mod trusted;
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kojibox_console::{Exit, Outcome, Report, Spelling, Ui, declined};
@@ -37,6 +40,7 @@ pub(crate) use summary::Summary;
 
 use crate::{
     medium::Medium,
+    patient::Watch,
     preflight::{self, Facts, Finding},
     report::{NOTHING_WRITTEN, SourceReport, StateReport},
     trust::Publisher,
@@ -53,6 +57,8 @@ pub(crate) struct Session<'a> {
     pub world: &'a World,
     /// Set by Ctrl-C.
     pub cancel: &'a AtomicBool,
+    /// Looks on while a medium is read.
+    pub watch: &'a Arc<Watch>,
 }
 
 impl Session<'_> {
@@ -91,7 +97,7 @@ struct Decided {
 /// Installs or updates as `request` says.
 pub(crate) fn install(session: &Session<'_>, request: &Request) -> Outcome {
     let guide = guide(session, request)?;
-    let medium = Medium::open(&request.sources, &session.world.program)?;
+    let medium = Medium::open(&request.sources, &session.world.program, session.watch)?;
     if request.manner == Manner::Wizard {
         guide.introduce(&medium.describe());
     }

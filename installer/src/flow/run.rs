@@ -282,7 +282,7 @@ fn insert(session: &Session<'_>, guide: &Guide<'_>, medium: &Medium, part: &str)
     let check = |typed: &str| match place(typed) {
         // The same place again: whether the right medium is there now shows when it is read.
         place if place == proposed => Ok(()),
-        place => Medium::check(&place).map_err(|e| e.to_string()),
+        place => medium.check(&place).map_err(|e| e.to_string()),
     };
     let place = place(&guide.insert(part, &proposed, &check)?.to_string_lossy());
     if place == proposed {

@@ -22,8 +22,8 @@ pub(crate) fn add_publisher(
     file: Option<&Path>,
 ) -> Result<Publisher, Report> {
     let medium = match file {
-        Some(_) => Medium::of(Vec::new())?,
-        None => Medium::open(sources, &session.world.program)?,
+        Some(_) => Medium::of(Vec::new(), session.watch)?,
+        None => Medium::open(sources, &session.world.program, session.watch)?,
     };
     let outside = Outside {
         file: file.map(Path::to_owned),

@@ -22,7 +22,7 @@ fn floor(total: u64) -> u64 {
 
 /// Leaves only what a next attempt can use in staging, and less of it if the volume is full; gives its bytes.
 pub(super) fn tidy(tx: &Tx<'_>, full: bool) -> Result<u64, Cause> {
-    for name in ["packs", "indexes", "generation", "repair", "door", "dead"] {
+    for name in ["packs", "generation", "repair", "door", "dead"] {
         compose::remove_tree(tx.store, &tx.staged(name)?)?;
     }
     if full && !make_room(tx)? {
@@ -46,10 +46,10 @@ pub(super) fn staged_bytes(tx: &Tx<'_>) -> Result<u64, Cause> {
     Ok(staged_files(tx)?.iter().map(|(_, len)| len).sum())
 }
 
-/// Files of staged trees with their sizes, in a fixed order.
+/// Files of staged trees and their indexes with their sizes, in a fixed order: the indexes come first and so are dropped last.
 fn staged_files(tx: &Tx<'_>) -> Result<Vec<(RootPath, u64)>, Cause> {
     let root = tx.root.dir();
-    let (mut files, mut todo) = (Vec::new(), vec![tx.staged("trees")?]);
+    let (mut files, mut todo) = (Vec::new(), vec![tx.staged("indexes")?, tx.staged("trees")?]);
     while let Some(dir) = todo.pop() {
         for entry in root.list(&dir)? {
             // What has no valid name is not ours; the next attempt removes it.

@@ -1,15 +1,19 @@
 //! Owns the staging of component trees: what is there already, what installed trees can give, then the medium.
 
 use kojibox_packs::{
-    Progress,
+    Kind, Progress,
     index::Index,
     manifest::Component,
-    read::{ExtractOptions, ExtractReport, ReadError, TreeSink, bytes_needed, extract, read_index},
-    source::BlobSource,
+    read::{ExtractOptions, ExtractReport, ReadError, TreeSink, bytes_needed, extract, index_from_bytes, read_index},
+    source::{BlobSource, SourceError},
 };
 use kojibox_signing::Verified;
 use kojibox_state::{
-    CrashPoint, RootPath, layout::place, receipts::ReceiptVerdict, records::ComponentRecord, store::compose,
+    CrashPoint, RootPath,
+    layout::place,
+    receipts::ReceiptVerdict,
+    records::ComponentRecord,
+    store::{FileMode, compose},
 };
 
 use super::{
@@ -36,10 +40,11 @@ impl NewTree<'_> {
     }
 }
 
-/// Makes the staging directory; trees of interrupted attempts that are wanted move into it, the rest is removed.
+/// Makes the staging directory; trees and indexes of interrupted attempts that are wanted move into it, the rest is removed.
 pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<(), Cause> {
-    let ours = tx.staged("trees")?;
+    let (ours, indexes) = (tx.staged("trees")?, tx.staged("indexes")?);
     compose::create_dirs(tx.store, &ours)?;
+    compose::create_dirs(tx.store, &indexes)?;
     for entry in tx.root.dir().list(&place::staging())? {
         let Some(old) = entry.name.ok().and_then(|name| place::staging().join(&name).ok()) else {
             tx.store.remove_all(&place::staging(), &entry.raw)?;
@@ -49,10 +54,13 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
             continue;
         }
         for tree in trees {
-            let (from, to) = (old.join("trees")?.join(&tree.record.dir)?, ours.join(&tree.record.dir)?);
-            if tx.root.dir().exists(&from)? && !tx.root.dir().exists(&to)? {
-                tx.store.rename(&from, &to)?;
-            }
+            take_over(
+                tx,
+                &old.join("trees")?.join(&tree.record.dir)?,
+                &ours.join(&tree.record.dir)?,
+            )?;
+            let name = tree.index_name();
+            take_over(tx, &old.join("indexes")?.join(&name)?, &indexes.join(&name)?)?;
         }
         match compose::remove_tree(tx.store, &old) {
             Err(error) if !error.is_killed() => tx.note(&format!("could not remove `{old}`: {error}")),
@@ -62,17 +70,26 @@ pub(super) fn sweep_staging(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<()
     Ok(())
 }
 
+/// Moves what an interrupted attempt left, unless it is there already.
+fn take_over(tx: &Tx<'_>, from: &RootPath, to: &RootPath) -> Result<(), Cause> {
+    if tx.root.dir().exists(from)? && !tx.root.dir().exists(to)? {
+        tx.store.rename(from, to)?;
+    }
+    Ok(())
+}
+
 /// Brings all trees and their indexes into staging. Nothing of them is durable yet.
 ///
 /// What is there already is looked at first, so that a person can be told how much is left to read. A medium that lacks
-/// the index of a tree ends this only after everything before it was read: it may be on another stick.
+/// something ends this only after everything that it has was read: the rest may be on another stick, which may have to take its place.
 pub(super) fn stage_trees(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<(), Cause> {
-    let (mut prepared, mut late) = (Vec::new(), Ok(()));
+    let (mut prepared, mut late) = (Vec::new(), None);
     for tree in trees {
         match prepare(tx, tree) {
             Ok(ready) => prepared.push(ready),
+            Err(cause) if lacks_medium(&cause) => drop(late.get_or_insert(cause)),
             Err(cause @ Cause::Read { .. }) => {
-                late = Err(cause);
+                late = Some(cause);
                 break;
             }
             Err(cause) => return Err(cause),
@@ -86,9 +103,23 @@ pub(super) fn stage_trees(tx: &mut Tx<'_>, trees: &[NewTree<'_>]) -> Result<(), 
     let total = trees.iter().map(|t| t.component.blob.size).sum();
     tx.env.observer.phase(Phase::Stage, Some(total));
     for ready in prepared {
-        read_tree(tx, &ready)?;
+        match read_tree(tx, &ready) {
+            Err(cause) if lacks_medium(&cause) => drop(late.get_or_insert(cause)),
+            done => done?,
+        }
     }
-    late
+    late.map_or(Ok(()), Err)
+}
+
+/// True if another medium may help: a file is not there, or is not there any more after a read of it failed.
+fn lacks_medium(cause: &Cause) -> bool {
+    let Cause::Read { source, .. } = cause else {
+        return false;
+    };
+    match &**source {
+        ReadError::Io { path, .. } | ReadError::Source(SourceError::Io { path, .. }) => !path.exists(),
+        error => error.kind() == Kind::MediumMissing,
+    }
 }
 
 /// A tree as far as it goes without the medium.
@@ -106,7 +137,10 @@ impl Prepared<'_> {
     }
 }
 
-fn unread(tree: &NewTree<'_>, error: ReadError) -> Cause {
+fn unread(tx: &Tx<'_>, tree: &NewTree<'_>, error: ReadError) -> Cause {
+    if let Err(cancelled) = tx.check_cancel() {
+        return cancelled;
+    }
     Cause::Read {
         component: tree.record.id.clone(),
         source: Box::new(error),
@@ -115,7 +149,7 @@ fn unread(tree: &NewTree<'_>, error: ReadError) -> Cause {
 
 fn prepare<'p>(tx: &Tx<'_>, tree: &'p NewTree<'p>) -> Result<Prepared<'p>, Cause> {
     tx.check_cancel()?;
-    let index = read_index(tree.source, tree.component).map_err(|e| unread(tree, e))?;
+    let index = take_index(tx, tree)?;
     let top = tx.staged("trees")?.join(&tree.record.dir)?;
     let placed = place(tx, &index, &top, &tree.donors)?;
     Ok(Prepared {
@@ -124,6 +158,29 @@ fn prepare<'p>(tx: &Tx<'_>, tree: &'p NewTree<'p>) -> Result<Prepared<'p>, Cause
         top,
         placed,
     })
+}
+
+/// The index of a tree: as an interrupted attempt left it, else from the medium. It lies in staging afterwards, so that a next
+/// attempt can go on while another stick is in the same port.
+fn take_index(tx: &Tx<'_>, tree: &NewTree<'_>) -> Result<Verified<Index>, Cause> {
+    let place = tx.staged("indexes")?.join(&tree.index_name())?;
+    if let Some(stat) = tx.root.dir().stat(&place)? {
+        let size = tree.component.index.size;
+        let kept = if stat.len == size {
+            tx.root.dir().read(&place, size).ok().flatten()
+        } else {
+            None
+        };
+        if let Some(Ok(index)) = kept.map(|bytes| index_from_bytes(bytes, tree.component)) {
+            // A stop between the last byte and the mode leaves a whole file that is still private.
+            tx.store.set_mode(&place, FileMode::ReadOnly)?;
+            return Ok(index);
+        }
+        compose::remove_tree(tx.store, &place)?;
+    }
+    let index = read_index(tree.source, tree.component).map_err(|e| unread(tx, tree, e))?;
+    tx.steps().stage_index(&tree.index_name(), index.bytes())?;
+    Ok(index)
 }
 
 /// Reads what is lacking of one tree.
@@ -140,14 +197,12 @@ fn read_tree(tx: &mut Tx<'_>, ready: &Prepared<'_>) -> Result<(), Cause> {
         let done = read_into(tx, tree.source, tree.component, index, &mut sink);
         match (done, sink.into_failure()) {
             (_, Some(error)) => return Err(error),
-            (Err(_), None) if tx.check_cancel().is_err() => return Err(Cause::Cancelled),
-            (Err(error), None) => return Err(unread(tree, error)),
+            (Err(error), None) => return Err(unread(tx, tree, error)),
             (Ok(report), None) => report,
         }
     };
     count(tx, placed, report.bytes_read);
     tell_repaired(tx, &tree.component.blob.name, report.repaired);
-    tx.steps().stage_index(&tree.index_name(), index.bytes())?;
     Ok(tx.reach(CrashPoint::TreeStaged)?)
 }
 

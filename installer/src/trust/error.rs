@@ -48,7 +48,9 @@ pub enum TrustError {
         wanted: String,
     },
     /// A chain does not begin with the document that names it.
-    #[error("the trust root chain `trust/{root16}` of the medium does not belong there: its first root is `{got}`")]
+    #[error(
+        "the trust root chain `trust/{root16}` of the medium does not belong there: its `1.root.json` is root `{got}`"
+    )]
     Misplaced {
         /// Directory name.
         root16: String,

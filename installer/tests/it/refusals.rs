@@ -82,7 +82,7 @@ fn signatures_that_do_not_suffice_are_refused() {
 
 #[test]
 fn one_flipped_bit_anywhere_is_seen() {
-    let (publisher, machine) = (Publisher::new(), Machine::new());
+    let publisher = Publisher::new();
     let manifest = publisher.release(&Release::tree("1.0.0"));
     let depot = publisher.depot();
     let blobs = fs::read_dir(depot.join("blobs")).unwrap().map(|e| e.unwrap().path());
@@ -95,12 +95,14 @@ fn one_flipped_bit_anywhere_is_seen() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, bad).unwrap();
+            // A machine of its own: where an attempt was made before, a good index is kept, and the medium's is not read.
+            let machine = Machine::new();
             machine.install(&publisher, &[]).expect(code, &["hint: "]);
             expect_nothing(&machine);
         }
         fs::write(&path, good).unwrap();
     }
-    machine.install(&publisher, &[]).expect(0, &[]);
+    Machine::new().install(&publisher, &[]).expect(0, &[]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub enum ChainError {
         source: RootError,
     },
     /// A chain lies under another publisher's name.
-    #[error("the trust roots in `{}` do not belong there: the first makes them `{got}`", path.display())]
+    #[error("the trust roots in `{}` do not belong there: `1.root.json` makes them `{got}`", path.display())]
     Misplaced {
         /// The folder.
         path: PathBuf,

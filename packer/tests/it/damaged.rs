@@ -25,17 +25,22 @@ fn remove(path: &Path) {
 /// What is done to a file of the depot, which one, the exit code, and what is said of it.
 type Case = (fn(&Path), &'static str, &'static str, i32, &'static str);
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 19] = [
     (flip, "blobs", ".tar.zst", 21, "does not match the manifest"),
     (cut, "blobs", ".tar.zst", 21, "does not match the manifest"),
     (grow, "blobs", ".tar.zst", 21, "does not match the manifest"),
     (remove, "blobs", ".tar.zst", 33, ".tar.zst"),
     (flip, "blobs", ".idx.zst", 21, ".idx.zst"),
     (cut, "blobs", ".idx.zst", 21, ".idx.zst"),
+    (grow, "blobs", ".idx.zst", 21, ".idx.zst"),
     (remove, "blobs", ".idx.zst", 33, ".idx.zst"),
     (flip, "packs", ".cdx.json", 21, ".cdx.json"),
     (flip, "packs", ".SHA256SUMS", 21, ".SHA256SUMS"),
+    (grow, "packs", ".cdx.json", 21, ".cdx.json"),
+    (grow, "packs", ".SHA256SUMS", 21, ".SHA256SUMS"),
     (remove, "packs", ".cdx.json", 33, ".cdx.json"),
+    (grow, "packs", ".kbx.json", 20, ".kbx.json"),
+    (grow, "packs", ".sshsig", 20, ".kbx.json"),
     (flip, "packs", ".kbx.json", 20, ".kbx.json"),
     (flip, "packs", ".sshsig", 20, ".kbx.json"),
     (remove, "packs", ".sshsig", 20, ".kbx.json"),

@@ -1,6 +1,6 @@
 //! Owns the committer: verified frames become headers that are compared and files that are handed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kojibox_signing::{Digest, Hasher};
 
@@ -20,6 +20,10 @@ pub(super) struct Plan {
     pub(super) frames: Vec<usize>,
     /// Nothing is skipped, so the whole blob is checked.
     pub(super) whole: bool,
+    /// By number of the entry, a file that is at hand only up to this byte of the raw stream, which is the end of a frame.
+    cuts: BTreeMap<usize, u64>,
+    /// Some of what is wanted is not at hand.
+    pub(super) lacking: bool,
     pub(super) bytes_kept: u64,
 }
 
@@ -33,7 +37,7 @@ impl Plan {
         let frames = if whole {
             (0..index.frames().len()).collect()
         } else {
-            needed(index, &skipped, &starts)
+            needed(index, &skipped, &starts, &BTreeMap::new())
         };
         let entries = index.entries().iter().zip(&skipped);
         let kept = entries.filter(|(_, skipped)| **skipped).map(|(entry, _)| entry);
@@ -46,12 +50,68 @@ impl Plan {
             starts,
             frames,
             whole,
+            cuts: BTreeMap::new(),
+            lacking: false,
         }
+    }
+
+    /// Leaves out what is not at hand; gives the first byte of the blob that is wanted and is not.
+    ///
+    /// What is left are entries that are there as a whole, and the first bytes of files which have frames of their own: only
+    /// these can be taken up where they stopped.
+    pub(super) fn limit(&mut self, index: &Index, is_there: &dyn Fn(u64) -> bool) -> Option<u64> {
+        let frames = index.frames();
+        let there = |n: &usize| is_there(frames[*n].comp_off);
+        let lost = self.frames.iter().find(|n| !there(n)).map(|n| frames[*n].comp_off);
+        let table = index.frames_size();
+        let missing = lost.or((self.whole && !is_there(table)).then_some(table))?;
+        (self.whole, self.lacking) = (false, true);
+        let mut start = 0;
+        // Entries that are not made this time, or not to their end.
+        let mut later = BTreeSet::new();
+        for (i, entry) in index.entries().iter().enumerate() {
+            let data = start + header::header_len(entry);
+            let data_end = data + entry.data_len();
+            if !self.skipped[i] {
+                let wanted = self.starts.get(&i).map_or(start, |there| data + there.len());
+                let first = frames.partition_point(|f| f.raw_off + f.raw_len <= wanted);
+                let mut own = (first..frames.len()).take_while(|n| frames[*n].raw_off < data_end);
+                let lost = own.find(|n| !there(n)).map(|n| frames[n].raw_off.max(wanted));
+                match lost {
+                    _ if relies_on(index, entry).any(|n| later.contains(&n)) => self.skipped[i] = true,
+                    Some(cut) if cut >= data && begins_a_frame(index, data) => drop(self.cuts.insert(i, cut)),
+                    Some(_) => self.skipped[i] = true,
+                    None => {}
+                }
+                if self.skipped[i] || lost.is_some() {
+                    later.insert(i);
+                }
+            }
+            start = data_end + header::padding(entry.data_len());
+        }
+        self.frames = needed(index, &self.skipped, &self.starts, &self.cuts);
+        Some(missing)
     }
 }
 
-/// Frames that hold the header or the data of an entry that is wanted, from where it is not there yet.
-fn needed(index: &Index, skipped: &[bool], starts: &BTreeMap<usize, Start>) -> Vec<usize> {
+/// The entries that must be made before `entry`: its parent, and of a `same` the one with its bytes.
+fn relies_on<'i>(index: &'i Index, entry: &'i Entry) -> impl Iterator<Item = usize> + 'i {
+    let parent = entry.path().as_str().rsplit_once('/').map(|(parent, _)| parent);
+    let first = match entry {
+        Entry::Same { first, .. } => Some(first.as_str()),
+        _ => None,
+    };
+    let entries = index.entries();
+    let number = |path: &str| entries.binary_search_by(|e| e.path().as_str().cmp(path)).ok();
+    [parent, first].into_iter().flatten().filter_map(number)
+}
+
+fn begins_a_frame(index: &Index, raw: u64) -> bool {
+    index.frames().binary_search_by_key(&raw, |f| f.raw_off).is_ok()
+}
+
+/// Frames that hold the header or the data of an entry that is wanted, from where it is not there yet to where it is cut.
+fn needed(index: &Index, skipped: &[bool], starts: &BTreeMap<usize, Start>, cuts: &BTreeMap<usize, u64>) -> Vec<usize> {
     let frames = index.frames();
     let mut out: Vec<usize> = Vec::new();
     let mut start = 0;
@@ -62,7 +122,8 @@ fn needed(index: &Index, skipped: &[bool], starts: &BTreeMap<usize, Start>) -> V
             let wanted = starts.get(&i).map_or(start, |there| data + there.len());
             let first = frames.partition_point(|f| f.raw_off + f.raw_len <= wanted);
             let from = out.last().map_or(first, |last| first.max(last + 1));
-            out.extend((from..frames.len()).take_while(|i| frames[*i].raw_off < data_end));
+            let until = cuts.get(&i).copied().unwrap_or(data_end);
+            out.extend((from..frames.len()).take_while(|i| frames[*i].raw_off < until));
         }
         start = data_end + header::padding(entry.data_len());
     }
@@ -163,8 +224,12 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    /// True unless these bytes of `entry` are there already; takes up the file where they end.
+    /// True unless these bytes of `entry` are there already, or follow on some that are missing; takes up the file where
+    /// what is there ends.
     fn wants_data(&mut self, entry: &Entry, data: u64, sink: &mut dyn TreeSink) -> Result<bool, ReadError> {
+        if self.plan.cuts.get(&self.entry).is_some_and(|cut| self.at >= *cut) {
+            return Ok(false);
+        }
         let Some(there) = self.plan.starts.get(&self.entry) else {
             return Ok(true);
         };

@@ -152,6 +152,9 @@ pub enum Incurable {
     /// The parity file could not be read.
     #[error("`{}` cannot be read", .0.display())]
     Unreadable(PathBuf),
+    /// A part that holds blocks of the same group is not there.
+    #[error("it needs `{}`, which is missing", .0.display())]
+    Part(PathBuf),
     /// What came back is not what was signed either.
     #[error("it was made for other bytes")]
     Otherwise,
@@ -185,6 +188,9 @@ pub enum Damage {
         /// As found.
         got: u64,
     },
+    /// A part does not begin with any frame of this blob.
+    #[error("the part begins with no frame of this blob")]
+    Start,
     /// The seek table is not the one that the frames imply.
     #[error("the seek table is not the one that the index implies")]
     SeekTable,

@@ -1,7 +1,6 @@
 //! Owns [`Medium`]: a blob where it lies, whole or in parts, read in place.
 //!
-//! Parts are not signed. Their sizes must add up to the signed size of the blob, each must end where a frame ends, and
-//! every frame is compared with its signed hash anyway.
+//! Which bytes are at hand in which file, [`Parts`] knows; here they are read, and tried again where that fails.
 
 use std::{
     io::{self, Seek as _, SeekFrom},
@@ -16,6 +15,7 @@ use kojibox_signing::{Digest, Hasher};
 
 use super::{
     error::{Damage, Incurable, ReadError},
+    parts::{Part, Parts},
     survey::Place,
 };
 use crate::{
@@ -23,7 +23,6 @@ use crate::{
     fill::fill,
     index::Index,
     manifest::BlobRef,
-    names,
     parity::ParityError,
     source::{BlobSource, ReadSeekSend, Section, SourceError},
 };
@@ -73,125 +72,76 @@ impl Passing for SourceError {
 pub(super) struct Medium<'a> {
     source: &'a dyn BlobSource,
     cancel: &'a AtomicBool,
-    parts: Vec<Part>,
-}
-
-/// A file that holds `len` bytes of the blob from `start` on.
-pub(super) struct Part {
-    name: String,
-    start: u64,
-    len: u64,
+    parts: Parts,
+    size: u64,
 }
 
 impl<'a> Medium<'a> {
-    /// Finds the parts of a blob and checks their sizes.
-    ///
-    /// A file that is too short counts as whole where there is parity: what it lacks is lost, and may come back.
+    /// Finds what is at hand of a blob; that may be none or some of its parts.
     pub(super) fn open(
         source: &'a dyn BlobSource,
         blob: &BlobRef,
         index: &Index,
         cancel: &'a AtomicBool,
     ) -> Result<Self, ReadError> {
-        let mut medium = Self {
+        Ok(Self {
             source,
             cancel,
-            parts: Vec::new(),
-        };
-        if let Some(got) = medium.len_of(&blob.name)? {
-            if got > blob.size || (got < blob.size && !medium.has_parity(blob)) {
-                let expected = blob.size;
-                return Err(medium.damaged(&blob.name, got.min(expected), None, Damage::Size { got, expected }));
-            }
-            medium.push(blob.name.clone(), 0, blob.size);
-            return Ok(medium);
-        }
-        let mut start = 0;
-        for number in 1..=names::MAX_PARTS {
-            let name = names::part(&blob.name, number);
-            let Some(got) = medium.len_of(&name)? else {
-                let missing = if number == 1 { &blob.name } else { &name };
-                return Err(ReadError::Missing(medium.locate(missing)));
-            };
-            let mut len = got;
-            if got == 0 || !ends_a_frame(index, start + got, blob.size) {
-                let whole = medium.len_before_cut(blob, number, start)?;
-                len = match whole.filter(|len| *len > got && ends_a_frame(index, start + len, blob.size)) {
-                    Some(len) => len,
-                    None => return Err(medium.damaged(&name, got, None, Damage::Border { got })),
-                };
-            }
-            medium.push(name, start, len);
-            start += len;
-            if start == blob.size {
-                return Ok(medium);
-            }
-        }
-        let (got, expected) = (start, blob.size);
-        Err(medium.damaged(&blob.name, got, None, Damage::Size { got, expected }))
-    }
-
-    fn has_parity(&self, blob: &BlobRef) -> bool {
-        let there = self.source.open(&Section::Parity, &names::parity(&blob.name));
-        there.is_ok_and(|file| file.is_some())
-    }
-
-    /// How long part `number` must have been if it alone was cut short: what the parts around it leave of the blob.
-    fn len_before_cut(&self, blob: &BlobRef, number: u32, start: u64) -> Result<Option<u64>, ReadError> {
-        if !self.has_parity(blob) {
-            return Ok(None);
-        }
-        let mut others = start;
-        for number in number + 1..=names::MAX_PARTS {
-            match self.len_of(&names::part(&blob.name, number))? {
-                Some(len) => others = others.saturating_add(len),
-                None => break,
-            }
-        }
-        Ok(blob.size.checked_sub(others))
-    }
-
-    fn push(&mut self, name: String, start: u64, len: u64) {
-        self.parts.push(Part { name, start, len });
-    }
-
-    fn len_of(&self, name: &str) -> Result<Option<u64>, ReadError> {
-        let len = patiently(self.cancel, || match self.source.open(&Section::Blobs, name)? {
-            Some(mut file) => Ok(Some(file.seek(SeekFrom::End(0))?)),
-            None => Ok(None),
-        });
-        len.map_err(|stop| match stop {
-            Stop::Source(source) => source.into(),
-            Stop::Io(source) => SourceError::io(&self.locate(name), source).into(),
-            Stop::Gone | Stop::Short(_) => ReadError::Missing(self.locate(name)),
+            parts: Parts::find(source, blob, index, cancel)?,
+            size: blob.size,
         })
+    }
+
+    /// The same, where every part is needed.
+    pub(super) fn open_whole(
+        source: &'a dyn BlobSource,
+        blob: &BlobRef,
+        index: &Index,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, ReadError> {
+        let medium = Self::open(source, blob, index, cancel)?;
+        medium.first_missing().map_or(Ok(()), Err)?;
+        Ok(medium)
+    }
+
+    /// True if the byte at `offset` of the blob is at hand.
+    pub(super) fn has(&self, offset: u64) -> bool {
+        self.parts.at(offset).there
+    }
+
+    /// Nothing of the blob is at hand.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.parts.is_nothing()
+    }
+
+    /// The error that names the first missing part, if one is.
+    pub(super) fn first_missing(&self) -> Option<ReadError> {
+        self.parts.missing().map(|part| self.missing_at(part.start))
+    }
+
+    /// The error that names the part that is missing at `offset` of the blob.
+    pub(super) fn missing_at(&self, offset: u64) -> ReadError {
+        ReadError::Missing(self.locate(&self.parts.at(offset).name))
     }
 
     pub(super) fn locate(&self, name: &str) -> PathBuf {
         self.source.locate(&Section::Blobs, name)
     }
 
-    /// The part that holds the byte at `offset` of the blob.
-    fn part_at(&self, offset: u64) -> &Part {
-        let after = self.parts.partition_point(|part| part.start <= offset);
-        &self.parts[after.saturating_sub(1)]
-    }
-
     /// First byte of the part after the one that holds `offset`.
     pub(super) fn part_end(&self, offset: u64) -> u64 {
-        let part = self.part_at(offset);
-        part.start + part.len
+        self.parts.at(offset).end()
     }
 
     /// An error about the frame that begins at `offset` of the blob.
     pub(super) fn damaged_at(&self, offset: u64, frame: Option<u64>, source: Damage) -> ReadError {
-        let part = self.part_at(offset);
+        let part = self.parts.at(offset);
         self.damaged(&part.name, offset - part.start, frame, source)
     }
 
     /// A damaged stretch of the blob.
     pub(super) fn place(&self, range: Range<u64>, number: u64) -> Place {
-        let part = self.part_at(range.start);
+        let part = self.parts.at(range.start);
         Place {
             path: self.locate(&part.name),
             offset: range.start - part.start,
@@ -220,9 +170,8 @@ impl<'a> Medium<'a> {
         let mut reader = self.reader();
         let mut hasher = Hasher::new();
         let mut buffer = Vec::new();
-        let end = self.parts.last().map_or(0, |part| part.start + part.len);
         let mut at = 0;
-        while at < end {
+        while at < self.size {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(ReadError::Cancelled);
             }
@@ -236,13 +185,6 @@ impl<'a> Medium<'a> {
     }
 }
 
-/// True if `end` is the end of a data frame, or of the whole blob.
-fn ends_a_frame(index: &Index, end: u64, blob: u64) -> bool {
-    let frames = index.frames();
-    let at = frames.partition_point(|f| f.comp_off + f.comp_len < end);
-    end == blob || frames.get(at).is_some_and(|f| f.comp_off + f.comp_len == end)
-}
-
 /// Reads stretches of a blob, each within one part, and keeps the part open from one to the next.
 pub(super) struct MediumReader<'a> {
     medium: &'a Medium<'a>,
@@ -253,7 +195,10 @@ pub(super) struct MediumReader<'a> {
 impl MediumReader<'_> {
     /// Reads `len` bytes at `offset` of the blob into `out`; a failure is tried again with the part opened anew.
     pub(super) fn read(&mut self, offset: u64, len: u64, out: &mut Vec<u8>) -> Result<(), ReadError> {
-        let part = self.medium.part_at(offset);
+        let part = self.medium.parts.at(offset);
+        if !part.there {
+            return Err(self.medium.missing_at(offset));
+        }
         let at = offset - part.start;
         let done = patiently(self.medium.cancel, || {
             let done = self.attempt(part, at, len, out);

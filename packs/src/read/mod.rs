@@ -15,6 +15,7 @@ mod commit;
 mod error;
 mod medium;
 mod parity_file;
+mod parts;
 mod pipeline;
 mod repair;
 mod start;
@@ -73,7 +74,7 @@ pub trait TreeSink {
 
     /// A directory; its parents came before.
     fn dir(&mut self, path: &PackPath, mode: u32) -> SinkResult;
-    /// A file begins; exactly `size` bytes follow.
+    /// A file begins; exactly `size` bytes follow, or fewer and no end if a part of the blob is missing.
     fn begin_file(&mut self, path: &PackPath, mode: u32, size: u64, sha256: &Digest) -> SinkResult;
     /// A file of which [`TreeSink::start`] gave the first `from` bytes goes on; the rest of it follows.
     fn resume_file(&mut self, path: &PackPath, _mode: u32, _from: u64) -> SinkResult {
@@ -198,8 +199,12 @@ fn check_index(index: &Index, component: &Component) -> Result<(), ReadError> {
 /// blob is checked, its seek table too. `progress` counts compressed bytes of data frames, skipped ones included, so its
 /// total is [`Index::frames_size`].
 ///
+/// Parts are taken as they are needed: none is looked for if `sink` has everything. If parts are missing, what those at hand hold is
+/// handed over all the same, whole files and the first frames of a large one, so that a next call which skips it needs only the others.
+///
 /// # Errors
-/// [`ReadError`], the first in the order of the blob. What `sink` got until then was verified, but is not whole.
+/// [`ReadError`], the first in the order of the blob, but for a missing part, which is told last. What `sink` got until then
+/// was verified, but is not whole.
 pub fn extract(
     source: &dyn BlobSource,
     component: &Component,
@@ -209,10 +214,22 @@ pub fn extract(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<ExtractReport, ReadError> {
+    let mut plan = commit::Plan::new(index, sink);
+    if plan.frames.is_empty() {
+        progress.add(index.frames_size());
+        return Ok(ExtractReport {
+            bytes_kept: plan.bytes_kept,
+            ..ExtractReport::default()
+        });
+    }
     let medium = medium::Medium::open(source, &component.blob, index, cancel)?;
+    let missing = plan.limit(index, &|offset| medium.has(offset));
+    let missing = missing.map(|offset| medium.missing_at(offset));
+    if let (Some(_), true) = (&missing, medium.is_nothing() || plan.frames.is_empty()) {
+        return missing.map_or(Ok(ExtractReport::default()), Err);
+    }
     let repair = repair::Repair::new(source, &medium, &component.blob, options.threads, cancel);
-    let plan = commit::Plan::new(index, sink);
-    pipeline::run(
+    let report = pipeline::run(
         &pipeline::Job {
             component,
             index,
@@ -224,7 +241,8 @@ pub fn extract(
             cancel,
         },
         sink,
-    )
+    )?;
+    missing.map_or(Ok(report), Err)
 }
 
 /// Bytes of the blob that [`extract`] would read for `sink`.
@@ -235,7 +253,7 @@ pub fn bytes_needed(index: &Index, sink: &dyn TreeSink) -> u64 {
 
 /// Looks whether the blob of `component` is on the medium, whole or in parts that fit; reads nothing of it.
 pub fn find_blob(source: &dyn BlobSource, component: &Component, index: &Index) -> Result<(), ReadError> {
-    medium::Medium::open(source, &component.blob, index, &AtomicBool::new(false)).map(drop)
+    medium::Medium::open_whole(source, &component.blob, index, &AtomicBool::new(false)).map(drop)
 }
 
 /// Hashes a whole blob, parts in order, without decoding anything: what `sha256sum` says about it.
@@ -246,5 +264,5 @@ pub fn blob_sha256(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Digest, ReadError> {
-    medium::Medium::open(source, &component.blob, index, cancel)?.sha256(progress)
+    medium::Medium::open_whole(source, &component.blob, index, cancel)?.sha256(progress)
 }

@@ -322,7 +322,9 @@ impl Shared<'_> {
             progress.add(end - told);
             told = end;
         }
-        progress.add(index.frames_size() - told);
+        if !plan.lacking {
+            progress.add(index.frames_size() - told);
+        }
         report.repaired = self.job.repair.repaired();
         Ok(report)
     }

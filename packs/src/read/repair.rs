@@ -148,7 +148,7 @@ impl<'a> Repair<'a> {
                     match self.solve(file, group, &mut wanted) {
                         Ok(now) => *solved = Some(now),
                         Err(_) if self.cancel.load(Ordering::Relaxed) => return Err(ReadError::Cancelled),
-                        Err(why) => return Err(uncured(why, error)),
+                        Err(why) => return Err(uncured(self.because_of_a_part(why), error)),
                     }
                 }
                 let all = solved.iter().flat_map(|s| &s.lost).map(|(n, _)| *n);
@@ -160,6 +160,14 @@ impl<'a> Repair<'a> {
             }
         }
         Err(uncured(Incurable::Otherwise, error))
+    }
+
+    /// Too much is lost, and some of it only because a part is on another stick: that part is what helps.
+    fn because_of_a_part(&self, why: Incurable) -> Incurable {
+        match (why, self.medium.first_missing()) {
+            (Incurable::Lost { .. }, Some(ReadError::Missing(part))) => Incurable::Part(part),
+            (why, _) => why,
+        }
     }
 
     /// The parity file, opened once.

@@ -21,10 +21,14 @@ pub struct Start {
 }
 
 impl Start {
-    /// How many bytes; more than none, less than the file has, and at the end of a frame.
-    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    /// How many bytes; less than the file has, and at the end of a frame. None at all: the file was begun, so nothing but its data is needed.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// No byte of it is there yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The digest so far, to go on with.
@@ -35,7 +39,8 @@ impl Start {
 
 /// Reads from `bytes` what is there of the file at `path`, and tells how much of it whole frames prove.
 ///
-/// `None` if it is nothing: the first frame is not whole, is not the signed one, or is shared with other files.
+/// `None` if it has no frames of its own: then it cannot go on, and is made anew. A file of which no frame is whole goes on with
+/// its first frame, which may lie in another part of the blob than its header.
 /// Memory: one frame, raw.
 ///
 /// # Errors
@@ -49,7 +54,10 @@ pub fn verified_start(index: &Index, path: &str, bytes: &mut dyn Read) -> io::Re
     let frames = index.frames();
     let first = frames.partition_point(|f| f.raw_off < data);
     let (mut at, mut hasher, mut piece) = (data, Hasher::new(), Vec::new());
-    for frame in frames.get(first..).unwrap_or_default() {
+    if *size == 0 || frames.get(first).is_none_or(|f| f.raw_off != data) {
+        return Ok(None);
+    }
+    for frame in &frames[first..] {
         let end = frame.raw_off + frame.raw_len;
         // The last frame would also prove that the file is whole, which its own digest does better.
         if frame.raw_off != at || end >= data_end {
@@ -63,5 +71,6 @@ pub fn verified_start(index: &Index, path: &str, bytes: &mut dyn Read) -> io::Re
         hasher.update(&piece);
         at = end;
     }
-    Ok((at > data).then(|| Start { len: at - data, hasher }))
+    let len = at - data;
+    Ok(Some(Start { len, hasher }))
 }

@@ -44,7 +44,7 @@ pub fn survey(
     index: &Index,
     cancel: &AtomicBool,
 ) -> Result<Survey, ReadError> {
-    let medium = Medium::open(source, &component.blob, index, cancel)?;
+    let medium = Medium::open_whole(source, &component.blob, index, cancel)?;
     let parity = ParityFile::open(source, &component.blob, cancel);
     if let Ok(Some(file)) = &parity {
         let (places, curable) = blocks(source, &medium, file, cancel)?;

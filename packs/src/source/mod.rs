@@ -84,6 +84,14 @@ pub trait BlobSource: Send + Sync {
     /// Place of one file, for messages.
     fn locate(&self, section: &Section, name: &str) -> PathBuf;
 
+    /// Keeps in mind how long a part of a blob is, for when it is not at hand; a source that is opened once need not.
+    fn remember_part(&self, _name: &str, _len: u64) {}
+
+    /// What [`BlobSource::remember_part`] was told of the part `name`.
+    fn remembered_part(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
     /// Reads a whole file of at most `max` bytes; `None` if there is none of that name.
     fn read_small(&self, section: &Section, name: &str, max: u64) -> Result<Option<Vec<u8>>, SourceError> {
         let Some(file) = self.open(section, name)? else {
@@ -197,8 +205,9 @@ impl SourceError {
         match self {
             Self::Missing(_) | Self::NoDepot(_) => Kind::MediumMissing,
             Self::Io { .. } => Kind::Io,
-            Self::Name(_) | Self::Publisher(_) | Self::TooLarge { .. } | Self::TooMany(_) => Kind::Malformed,
-            Self::Kpack { .. } => Kind::Damaged,
+            Self::Name(_) | Self::Publisher(_) | Self::TooMany(_) => Kind::Malformed,
+            // Nobody has signed so many bytes: they were added on the medium.
+            Self::Kpack { .. } | Self::TooLarge { .. } => Kind::Damaged,
         }
     }
 }

@@ -124,11 +124,7 @@ fn a_missing_part_is_named_and_one_cut_short_is_damaged() {
         fs::remove_file(&file).unwrap();
         let error = verify(&packed.source(), &packed.component).unwrap_err();
         assert_eq!(error.kind(), Kind::MediumMissing);
-        let named = if number == 1 {
-            &packed.component.blob.name
-        } else {
-            &packed.parts[number - 1]
-        };
+        let named = &packed.parts[number - 1];
         assert!(error.to_string().contains(&format!("{named}` is missing")), "{error}");
         fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         let error = verify(&packed.source(), &packed.component).unwrap_err();
@@ -168,11 +164,13 @@ fn a_missing_or_exchanged_index_is_refused() {
         verify(&packed.source(), &packed.component).unwrap_err().kind(),
         Kind::Damaged
     );
-    fs::write(&place, vec![0; 100_000]).unwrap();
-    assert!(
-        verify(&packed.source(), &packed.component).is_err(),
-        "longer than its signed size"
-    );
+    let whole = packed.written.index_bytes.clone();
+    for more in [1, 100, 100_000] {
+        fs::write(&place, [whole.clone(), vec![0; more]].concat()).unwrap();
+        let error = verify(&packed.source(), &packed.component).unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "{more} bytes were added on the medium");
+        assert!(error.to_string().contains(&packed.component.index.name), "{error}");
+    }
     fs::remove_file(&place).unwrap();
     assert_eq!(
         verify(&packed.source(), &packed.component).unwrap_err().kind(),

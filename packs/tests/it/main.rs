@@ -28,6 +28,8 @@ mod sick;
 #[cfg(test)]
 mod single_file;
 #[cfg(test)]
+mod swapped;
+#[cfg(test)]
 mod virtual_blob;
 #[cfg(test)]
 mod writing;

@@ -25,11 +25,55 @@ fn expected(name: &str) -> (&'static [i32], bool) {
     }
 }
 
+/// How the damaged file is called.
+fn named(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, name)| name)
+}
+
+/// Where the seek table of a blob begins: its last frame, whose number of entries is nine bytes from the end.
+fn seek_table(blob: &[u8]) -> usize {
+    let (at, mut n) = (blob.len() - 9, [0; 4]);
+    n.copy_from_slice(&blob[at..at + 4]);
+    let n = usize::try_from(u32::from_le_bytes(n)).unwrap_or(usize::MAX);
+    blob.len().saturating_sub(n.saturating_mul(8).saturating_add(17))
+}
+
+/// Where each frame of a blob begins, as its seek table says, and where the last one ends.
+fn frames(blob: &[u8]) -> Vec<usize> {
+    let table = seek_table(blob);
+    let mut starts = vec![0];
+    for entry in blob[table + 8..blob.len() - 9].chunks_exact(8) {
+        let len = usize::from(entry[0]) | usize::from(entry[1]) << 8 | usize::from(entry[2]) << 16;
+        starts.push(starts.last().unwrap_or(&0) + len);
+    }
+    starts
+}
+
+fn last_frame(blob: &[u8]) -> usize {
+    let frames = frames(blob);
+    frames[frames.len() - 2]
+}
+
+/// Where bits are flipped: of a blob the first byte and the middle of the first, a middle and the last frame, and both ends of the seek
+/// table; of others beginning, end, and between.
+fn places(name: &str, bytes: &[u8]) -> Vec<usize> {
+    let len = bytes.len();
+    if !name.ends_with(".tar.zst") {
+        return [0, len / 7, len / 4, len / 2, len * 5 / 7, len - 1].to_vec();
+    }
+    let frames = frames(bytes);
+    let n = frames.len() - 1;
+    let within = [0, n / 2, n - 1]
+        .into_iter()
+        .flat_map(|n| [frames[n], frames[n].midpoint(frames[n + 1])]);
+    within.chain([seek_table(bytes), len - 1]).collect()
+}
+
 #[test]
 fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named() -> Outcome {
     let sandbox = Sandbox::without_network()?;
     // No parity for the blob at first: damage must be refused, not repaired.
-    let stick = Carried::new(&sandbox, 300_000, &["--without-installer"])?;
+    let stick = Carried::new(&sandbox, 2_500_000, &["--without-installer"])?;
     stick.install(&sandbox.path("reference")).answer()?;
     let reference = sandbox.picture("reference/components")?;
     let lay = sandbox
@@ -50,19 +94,16 @@ fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named()
         };
         let path = place.join(name);
         let (codes, told) = expected(name);
-        let len = read(&path)?.len();
-        for at in [0, len / 4, len / 2, len - 1] {
+        for at in places(name, &read(&path)?) {
             with_flipped(&path, at, || {
                 n += 1;
                 let root = sandbox.path(format!("root-{n}"));
                 let (code, done) = stick.install_from(&[&place], &root).any()?;
                 let text = format!("`{name}` byte {at}: exit {code}\n{}", done.stderr);
-                // An install does not read the seek table, which says nothing that the index does not; the packer does.
-                let codes = if name.ends_with(".tar.zst") && at == len - 1 {
-                    &[0]
-                } else {
-                    codes
-                };
+                // An install reads no frame without a file in it (the last one has padding only), nor the seek table, which says
+                // nothing that the index does not; the packer does.
+                let unread = name.ends_with(".tar.zst") && at >= last_frame(&read(&path)?);
+                let codes = if unread { &[0] } else { codes };
                 ensure(codes.contains(&code), || text.clone())?;
                 if code == 0 {
                     let got = sandbox.picture(&format!("root-{n}/components"))?;
@@ -71,17 +112,20 @@ fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named()
                 let house = ["error: ", "caused by: ", "  state: ", "  hint: "]
                     .iter()
                     .all(|part| done.stderr.contains(part));
-                ensure(house, || text)?;
+                ensure(house, || text.clone())?;
+                ensure(done.stderr.contains(named(name)), || format!("not named: {text}"))?;
                 crate::expect_nothing_installed(&root)
             })?;
         }
-        for at in [len / 2, len - 1].into_iter().filter(|_| told) {
+        for at in places(name, &read(&path)?).into_iter().filter(|_| told) {
             with_flipped(&path, at, || {
                 let run = sandbox.packer(["verify"]).arg(&place).arg("--trust");
                 let (code, done) = run.arg(stick.publisher.root_json()).any()?;
-                ensure(matches!(code, 20..=24), || {
-                    format!("`{name}`: verify ends with {code}\n{}", done.stderr)
-                })
+                let text = format!("`{name}` byte {at}: verify ends with {code}\n{}", done.stderr);
+                ensure(matches!(code, 20..=24), || text.clone())?;
+                // A signature is told with the manifest that it belongs to.
+                let belongs = name.split_inclusive(".kbx.json").next().unwrap_or(name);
+                ensure(done.stderr.contains(named(belongs)), || format!("not named: {text}"))
             })?;
         }
         tried += 1;

@@ -5,7 +5,11 @@ mod forge;
 mod machine;
 mod malformed;
 mod media;
+#[cfg(target_os = "linux")]
+mod slow;
 mod sources;
+#[cfg(unix)]
+mod swapped;
 mod tampered;
 mod trust;
 

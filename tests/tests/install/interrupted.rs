@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -57,6 +58,51 @@ fn killed_at_nine_tenths_at_most_fifteen_percent_are_read_again() -> Outcome {
     let read = document["bytes"]["read"].as_u64().unwrap_or(u64::MAX);
     ensure(read * 100 <= total * 15, || {
         format!("{read} of {total} bytes were read again")
+    })?;
+    sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
+}
+
+#[test]
+fn a_stick_pulled_at_half_is_put_back_and_little_is_read_again() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let (publisher, total) = published(&sandbox)?;
+    // In parts: an open file may still be read when its name is gone, the next part cannot be opened.
+    let (stick, away, root) = (sandbox.path("stick"), sandbox.path("away"), sandbox.path("root"));
+    let lay = sandbox.packer(["stick", "--without-installer", "--part-size", "9000000"]);
+    let lay = lay.arg(&stick).arg("--depot").arg(publisher.depot()).arg("--trust");
+    lay.arg(publisher.root_json()).answer()?;
+    let install = || {
+        let run = sandbox
+            .installer(["install", "--yes", "--root"])
+            .arg(&root)
+            .arg("--source");
+        run.arg(&stick).arg("--trust").arg(publisher.root_json())
+    };
+    let moved = |from: &Path, to: &Path| std::fs::rename(from, to).map_err(Failure::doing("could not move the stick"));
+    let pulled = thread::scope(|scope| {
+        let run = install().fails(33).says("tar.zst.0").says("  hint: insert");
+        let running = scope.spawn(move || run.answer());
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while tree::bytes_below(&root.join("staging")) * 2 < total && Instant::now() < deadline {}
+        moved(&stick, &away)?;
+        running
+            .join()
+            .map_err(|_| Failure::new("the install could not be run"))?
+    })?;
+    let kept = pulled.stderr.contains("that were staged are kept for the next attempt");
+    ensure(kept, || pulled.stderr.clone())?;
+    let staged = tree::bytes_below(&root.join("staging"));
+    moved(&away, &stick)?;
+    let done = install()
+        .arg("--json")
+        .says("Kept ")
+        .says("of an interrupted attempt;")
+        .answer()?;
+    let document: Value = serde_json::from_str(&done.stdout).map_err(Failure::doing("no JSON"))?;
+    let read = document["bytes"]["read"].as_u64().unwrap_or(u64::MAX);
+    // What was not kept, and the frame in which the stick was pulled.
+    ensure(staged * 2 >= total && read <= total - staged + (9 << 20), || {
+        format!("{staged} of {total} bytes were kept, and {read} were read again")
     })?;
     sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
 }

@@ -1,0 +1,150 @@
+//! One port and two sticks: whatever is asked for is put in place of what was there, and the install comes to its end.
+
+use std::path::{Path, PathBuf};
+
+use kojibox_tests::{
+    Done, Failure, Outcome, Sandbox, ensure,
+    pack::{Publisher, tree_stack},
+    tree,
+};
+
+use crate::{
+    forge::{noise, read},
+    media::Carried,
+};
+
+/// Runs a program on a terminal of its own: for each three arguments, waits for a text, runs a shell command, and types an answer.
+const TERMINAL: &str = r#"
+import os, pty, subprocess, sys
+split = sys.argv.index("--")
+dialogue, command = sys.argv[1:split], sys.argv[split + 1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+seen = b""
+def more():
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        return b""
+    sys.stdout.write(data.decode(errors="replace"))
+    return data
+for text, before, answer in zip(dialogue[::3], dialogue[1::3], dialogue[2::3]):
+    while text.encode() not in seen:
+        data = more()
+        if not data:
+            sys.exit("no %r in %s" % (text, seen.decode(errors="replace")))
+        seen += data
+    seen = seen.split(text.encode(), 1)[1]
+    subprocess.run(["/bin/sh", "-ec", before], check=True)
+    os.write(fd, answer.encode())
+while more():
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// Two sticks `a` and `b` and a port: only what `is_on_b` takes is on `b`, manifests and trust are on both.
+struct Exchange<'a> {
+    sandbox: &'a Sandbox,
+    trust: PathBuf,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(sandbox: &'a Sandbox, stick: &Path, trust: &Path, is_on_b: impl Fn(&str) -> bool) -> Outcome<Self> {
+        for name in ["a", "b"] {
+            sandbox.copy(stick, name)?;
+            for entry in sandbox.picture(&format!("{name}/blobs"))?.keys() {
+                if is_on_b(entry) != (name == "b") {
+                    let path = sandbox.path(format!("{name}/blobs/{entry}"));
+                    std::fs::remove_file(path).map_err(Failure::doing("could not take a file off a stick"))?;
+                }
+            }
+        }
+        let trust = trust.to_owned();
+        Ok(Self { sandbox, trust })
+    }
+
+    /// The shell command that puts a stick into the port.
+    fn puts_in(&self, stick: &str) -> String {
+        let (port, stick) = (self.sandbox.path("port"), self.sandbox.path(stick));
+        format!("rm -rf '{}'; cp -r '{}' '{0}'", port.display(), stick.display())
+    }
+
+    /// Installs from the port, in which `first` is; `asked` names what is asked for and the stick that has it, in turn.
+    fn install(&self, root: &Path, first: &str, asked: &[(&str, &str)]) -> Outcome<Done> {
+        let sandbox = self.sandbox;
+        sandbox.run("/bin/sh").args(["-ec", &self.puts_in(first)]).go()?;
+        let mut dialogue = vec!["Go ahead?".to_owned(), ":".to_owned(), "y".to_owned()];
+        for (text, stick) in asked {
+            dialogue.extend([(*text).to_owned(), self.puts_in(stick), "\r".to_owned()]);
+        }
+        let run = sandbox.run("/usr/bin/env").args(["python3", "-c", TERMINAL]);
+        let run = run.args(dialogue).arg("--").arg(sandbox.bin("kojibox-installer"));
+        let run = run.args(["install", "--root"]).arg(root).arg("--source");
+        let run = run.arg(sandbox.path("port")).arg("--trust").arg(&self.trust);
+        let done = run
+            .env("TERM", "xterm")
+            .within(std::time::Duration::from_mins(2))
+            .answer()?;
+        let questions = done.stdout.matches("press Enter, or say where it is").count();
+        ensure(questions >= asked.len(), || done.stdout.clone())?;
+        ensure(done.stdout.contains("of an interrupted attempt;"), || {
+            format!("it must say how much was kept:\n{}", done.stdout)
+        })?;
+        sandbox.installer(["verify", "--root"]).arg(root).answer()?;
+        Ok(done)
+    }
+}
+
+#[test]
+fn two_components_on_two_sticks_in_one_port() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let publisher = Publisher::new(&sandbox, "publisher")?;
+    let second =
+        "\n[[component]]\nid = \"second\"\nversion = \"1.0.0\"\ndefault = true\nsource = { path = \"more\" }\n";
+    let stack = tree_stack("1.0.0") + second;
+    sandbox.write("publisher/two/files/a.bin", noise(3_000_000))?;
+    sandbox.write("publisher/two/more/b.bin", &noise(5_000_000)[1_000_000..])?;
+    publisher.build(&sandbox.write("publisher/two/stack.toml", stack)?)?;
+    let exchange = Exchange::new(&sandbox, &publisher.depot(), &publisher.root_json(), |name| {
+        name.starts_with("second-")
+    })?;
+    exchange.install(&sandbox.path("root"), "a", &[("second-1.0.0", "b")])?;
+    exchange.install(&sandbox.path("other"), "b", &[("tree-1.0.0", "a")])?;
+    for (root, file) in [
+        ("root", "a.bin"),
+        ("root", "b.bin"),
+        ("other", "a.bin"),
+        ("other", "b.bin"),
+    ] {
+        let found = sandbox.picture(&format!("{root}/components"))?;
+        ensure(found.keys().any(|name| name.ends_with(file)), || {
+            format!("no `{file}` in {root}")
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_parts_of_one_blob_on_two_sticks_in_one_port() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 30_000_000, &["--part-size", "9000000"])?;
+    let exchange = Exchange::new(&sandbox, &stick.stick, &stick.publisher.root_json(), |name| {
+        [".002", ".003", ".004"].iter().any(|end| name.ends_with(end))
+    })?;
+    // The index is on one stick only; what the other needs of it was kept.
+    let whole = exchange.install(&sandbox.path("root"), "a", &[(".tar.zst.002`", "b")])?;
+    let stages = whole.stdout.matches("Kept ").count();
+    ensure(stages == 1, || whole.stdout.clone())?;
+    let index = stick.file("blobs", "tree-", ".idx.zst")?;
+    let name = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    sandbox.write(&format!("b/blobs/{name}"), read(&index)?)?;
+    // The other way round: its first part is not there, so what it has is taken as far as it stands alone.
+    exchange.install(
+        &sandbox.path("other"),
+        "b",
+        &[(".tar.zst.001`", "a"), (".tar.zst.002`", "b")],
+    )?;
+    let reference = sandbox.picture("root/components")?;
+    tree::expect_same("the tree", &reference, &sandbox.picture("other/components")?)
+}
