@@ -55,7 +55,9 @@ impl Unanswered {
         let mut next = Some(error);
         while let Some(error) = next {
             let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            if inner.is_some_and(|inner| inner.is::<Self>()) {
+            if let Some(inner) = inner
+                && inner.is::<Self>()
+            {
                 return true;
             }
             next = error.source();
@@ -264,7 +266,7 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
         let watch = Watch::new(Arc::clone(&cancel), move |text| {
-            heard.lock().unwrap().push(text.to_owned())
+            heard.lock().unwrap().push(text.to_owned());
         });
         let worker = Worker::new(&Arc::new(watch)).unwrap();
         assert_eq!(worker.call(|| 7).unwrap(), 7);
