@@ -75,6 +75,14 @@ impl From<MediumError> for Report {
     }
 }
 
+/// What to do about a file of a medium that could not be read.
+fn medium_hint(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Damaged => "copy the medium again and run `kojibox-packer verify` on the machine it came from",
+        _ => "check that the medium is plugged in, then run the same command again",
+    }
+}
+
 /// Exit code of a source that could not be read.
 pub(crate) fn source_exit(error: &SourceError) -> Exit {
     kind(error.kind())
@@ -83,9 +91,7 @@ pub(crate) fn source_exit(error: &SourceError) -> Exit {
 impl From<SourceReport> for Report {
     fn from(error: SourceReport) -> Self {
         let exit = source_exit(&error.0);
-        Self::new(exit, error)
-            .state(NOTHING_WRITTEN)
-            .hint("check that the medium is plugged in, then run the same command again")
+        Self::new(exit, error).state(NOTHING_WRITTEN).hint(medium_hint(exit))
     }
 }
 
@@ -111,7 +117,7 @@ impl From<TrustError> for Report {
                 "ask the publisher for an undamaged copy of the trust roots",
             ),
             TrustError::Embedded(_) => (Exit::Refused, "copy the installer again, or pass `--trust ROOT.json`"),
-            TrustError::Medium(source) => (source_exit(source), "check that the medium is plugged in"),
+            TrustError::Medium(source) => (source_exit(source), medium_hint(source_exit(source))),
             TrustError::NotOnMedium { .. } => (
                 Exit::Refused,
                 "check the fingerprint with the publisher; if it is right, this medium is not from that publisher",
@@ -130,7 +136,7 @@ impl From<TrustError> for Report {
 impl From<OfferError> for Report {
     fn from(error: OfferError) -> Self {
         let (exit, hint) = match &error {
-            OfferError::Medium { source, .. } => (source_exit(source), "check that the medium is plugged in"),
+            OfferError::Medium { source, .. } => (source_exit(source), medium_hint(source_exit(source))),
             OfferError::Refused { source, .. } => (manifest_exit(source), manifest_hint(manifest_exit(source))),
             OfferError::Unapproved { .. } => (
                 Exit::Refused,

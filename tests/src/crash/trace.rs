@@ -18,6 +18,9 @@ const CALLS: &str = "openat,?open,?creat,?openat2,mkdirat,?mkdir,renameat2,?rena
     pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,copy_file_range,?sendfile,splice,lseek,fsync,fdatasync,\
     sync_file_range,syncfs,sync,ioctl,setxattr,fsetxattr,lsetxattr,utimensat";
 
+/// The result of a call in which its tracee ended.
+const ENDED: i64 = i64::MIN;
+
 /// One call, after it returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
@@ -31,7 +34,7 @@ pub(crate) struct Call {
     pub(crate) raw: String,
     /// The same, readable; long bytes cut.
     pub(crate) args: String,
-    /// What it returned; negative for an error.
+    /// What it returned; negative for an error, [`ENDED`] if it did not return.
     pub(crate) result: i64,
 }
 
@@ -125,6 +128,7 @@ pub(crate) fn record(program: &Command, root: &Path) -> Outcome<Recorded> {
     ))?;
     let text = fs::read_to_string(file.path()).map_err(Failure::doing("could not read what `strace` wrote"))?;
     let all = parse(&text)?;
+    ensure(!all.is_empty(), || "`strace` recorded nothing".into())?;
     let ours = |call: &&Call| call.changes() && call.is_on(root);
     let calls = all.iter().filter(ours).cloned().collect();
     Ok(Recorded {
@@ -147,12 +151,8 @@ pub(crate) fn killing(program: &Command, name: &str, nth: u64) -> Outcome<(Outpu
         &["-y", "-xx", "-s", "400", "-o", &path, "-e", &trace, "-e", &inject],
     ))?;
     let text = fs::read_to_string(file.path()).map_err(Failure::doing("could not read what `strace` wrote"))?;
-    let ended: String = text
-        .lines()
-        .filter(|line| line.ends_with(" = ?"))
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    let calls = if ended.is_empty() { Vec::new() } else { parse(&ended)? };
+    let mut calls = parse(&text)?;
+    calls.retain(|call| call.result == ENDED);
     Ok((output, calls))
 }
 
@@ -183,7 +183,8 @@ fn parse(text: &str) -> Outcome<Vec<Call>> {
     for line in text.lines() {
         let (pid, rest) = line.split_once(' ').unwrap_or_default();
         let rest = rest.trim_start();
-        if rest.starts_with("+++") || rest.starts_with("---") {
+        // The last: a thread that waits while the process ends.
+        if rest.starts_with("+++") || rest.starts_with("---") || rest.ends_with("<detached ...>") {
             continue;
         }
         if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
@@ -214,7 +215,6 @@ fn parse(text: &str) -> Outcome<Vec<Call>> {
             result,
         });
     }
-    ensure(!calls.is_empty(), || "`strace` recorded nothing".into())?;
     Ok(calls)
 }
 
@@ -223,8 +223,10 @@ fn split(line: &str) -> Option<(String, String, i64)> {
     let (name, rest) = line.split_once('(')?;
     let (raw, result) = rest.rsplit_once(" = ").map(|(raw, result)| (raw.trim_end(), result))?;
     let raw = raw.strip_suffix(')')?;
+    if result.starts_with('?') {
+        return Some((name.to_owned(), raw.to_owned(), ENDED));
+    }
     let digits: String = result.chars().take_while(|c| c.is_ascii_digit() || *c == '-').collect();
-    // `?`: the tracee ended in it.
     Some((name.to_owned(), raw.to_owned(), digits.parse().unwrap_or(-1)))
 }
 

@@ -3,7 +3,7 @@
 use kojibox_tests::{Outcome, Sandbox, ensure, tree};
 
 use crate::{
-    forge::{read, with_flipped},
+    forge::{read, with_flipped, write},
     media::Carried,
 };
 
@@ -131,4 +131,45 @@ fn a_flipped_bit_in_any_region_of_any_file_is_never_installed_and_always_named()
         tried += 1;
     }
     ensure(tried >= 11, || format!("only {tried} files were tried"))
+}
+
+#[test]
+fn bytes_added_on_the_medium_are_damage_that_is_named_and_not_the_publishers_fault() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 300_000, &["--parity", "3.125", "--without-installer"])?;
+    stick.install(&sandbox.path("reference")).answer()?;
+    let reference = sandbox.picture("reference/components")?;
+    let files = sandbox.picture("stick")?;
+    let names = files.iter().filter(|(_, what)| *what != "dir").map(|(name, _)| name);
+    let (mut refused, mut n) = (0, 0);
+    for name in names {
+        let path = stick.stick.join(name);
+        let whole = read(&path)?;
+        for more in [1, 300_000] {
+            n += 1;
+            write(&path, [&whole[..], &vec![b'x'; more]].concat())?;
+            let root = sandbox.path(format!("root-{n}"));
+            let (code, done) = stick.install(&root).any()?;
+            let text = format!("`{name}` and {more} bytes: exit {code}\n{}", done.stderr);
+            if code == 0 {
+                let got = sandbox.picture(&format!("root-{n}/components"))?;
+                tree::expect_same("what was installed", &reference, &got)?;
+                ensure(expected(name).0.contains(&0), || text)?;
+            } else {
+                ensure(matches!(code, 20 | 21) && done.stderr.contains(named(name)), || text)?;
+                crate::expect_nothing_installed(&root)?;
+                refused += 1;
+            }
+            if expected(name).1 {
+                let (code, done) = stick.verify().any()?;
+                let belongs = name.split_inclusive(".kbx.json").next().unwrap_or(name);
+                let told = matches!(code, 20 | 21) && done.stderr.contains(named(belongs));
+                ensure(told, || {
+                    format!("`{name}` and {more} bytes: verify ends with {code}\n{}", done.stderr)
+                })?;
+            }
+        }
+        write(&path, whole)?;
+    }
+    ensure(refused >= 8, || format!("only {refused} were refused"))
 }
