@@ -178,31 +178,40 @@ fn a_full_file_system_of_any_size_leaves_the_old_generation() -> Outcome {
     publisher.build_tree("1.1.0", &files)?;
     let dir = small_dir(&sandbox)?;
     let script = r#"
-        installer=$0 dir=$1 depot=$2 trust=$3
+        installer=$0 dir=$1 depot=$2 trust=$3 others=$4
         "$installer" install tree@1.0.0 --yes --source "$depot" --root "$dir/root" --trust "$trust" >/dev/null 2>&1
         first=$?
         [ $first = 31 ] && { echo "first 31"; exit; }
         [ $first = 0 ] || { echo "the first install ended with $first"; exit 1; }
+        if [ "$others" = fill ]; then
+          mkdir "$dir/others"
+          (n=0; while { : > "$dir/others/$n"; } 2>/dev/null; do n=$((n+1)); done) &
+        fi
         "$installer" update --yes --source "$depot" --root "$dir/root" >/dev/null 2>"$dir/../said"; code=$?
+        wait; rm -rf "$dir/others"
+        # Without a single name left not even the end could be written down.
+        [ "$others" = fill ] && "$installer" recover --root "$dir/root" >/dev/null 2>&1
         "$installer" verify --root "$dir/root" >/dev/null 2>&1 || { echo "verify after $code: $?"; cat "$dir/../said"; exit 1; }
         version=$("$installer" status --json --root "$dir/root" | grep -o '"version":"[^"]*' | head -1 | cut -d'"' -f4)
         case $code/$version in
           0/1.1.0|31/1.0.0) ;;
           *) echo "ended with $code and $version is active"; cat "$dir/../said"; exit 1 ;;
         esac
-        if [ $code = 31 ]; then
+        if [ $code = 31 ] && [ "$others" = alone ]; then
           left=$(find "$dir/root/staging" -type f | wc -l)
           [ "$left" = 0 ] || { echo "$left files were left in staging"; exit 1; }
         fi
         echo "update $code"
     "#;
     let mut outcomes = std::collections::BTreeMap::<String, u32>::new();
-    // Bytes are judged before anything is written; inodes run out in the middle, anywhere in it.
-    let sizes = [1, 4, 16, 17, 18, 19, 20, 24, 32].map(|m| format!("size={m}m"));
-    let inodes = (0..40).map(|n| format!("size=64m,nr_inodes={}", 12 + 3 * n));
-    for options in sizes.into_iter().chain(inodes) {
-        let said = on_tmpfs(&sandbox, &options, &dir, script, &[&dir, &old, &publisher.root_json()])
-            .map_err(|failure| failure.with(&options))?;
+    // Bytes and names are judged before anything is written; with others at work, names run out anywhere in the middle.
+    let sizes = [1, 4, 16, 17, 18, 19, 20, 24, 32].map(|m| (format!("size={m}m"), "alone"));
+    let inodes = (0..30).map(|n| (format!("size=64m,nr_inodes={}", 95 + 7 * n), "alone"));
+    let shared = (0..20).map(|n| (format!("size=64m,nr_inodes={}", 300 + 40 * n), "fill"));
+    for (options, others) in sizes.into_iter().chain(inodes).chain(shared) {
+        let arguments = [&dir, &old, &publisher.root_json(), &PathBuf::from(others)];
+        let said = on_tmpfs(&sandbox, &options, &dir, script, &arguments.map(PathBuf::as_path))
+            .map_err(|failure| failure.with(&format!("{options}, {others}")))?;
         *outcomes.entry(said.trim().to_owned()).or_default() += 1;
     }
     let seen = |what: &str| outcomes.get(what).copied().unwrap_or(0);

@@ -47,7 +47,7 @@ fn repair_reads_little_and_puts_everything_right() -> Outcome {
         .fails(21)
         .says("a/b.txt")
         .says("c.txt")
-        .says("kojibox-installer repair")
+        .says("kojibox-installer\" repair --root \"my röot\"")
         .answer()?;
     let alone = sandbox.installer(["repair", "--root"]).arg(&root);
     alone
