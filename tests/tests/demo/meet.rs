@@ -41,8 +41,8 @@ fn actors(machine: &Machine<'_>, seed: u64) -> Vec<Actor> {
             (true, _) => machine.installer(words),
             (false, _) => machine.launcher(words),
         };
-        let starts = Duration::from_millis(choices.below(700));
-        let killed = (choices.below(2) == 0).then(|| Duration::from_millis(choices.below(1500)));
+        let starts = Duration::from_millis(choices.below(400));
+        let killed = (choices.below(2) == 0).then(|| Duration::from_millis(choices.below(120)));
         if let Some(after) = killed {
             run = run.signal_after(after, "KILL");
         }
