@@ -78,7 +78,9 @@ fn may_be_overlooked(op: Op, plan: FaultPlan, asked: &[Asked]) -> bool {
     // Not ours to change; named in the result, or a tree that stays for the next prune.
     let pruned = op == Op::Prune && refused.what == "rename";
     let obstructed = (pruned || op == Op::Repair) && plan.fault == Fault::Refused(Refusal::Denied);
-    let repeated = plan.fault == Fault::Refused(Refusal::Interrupted);
+    // A prune without room for its BEGIN clears staging and says it again.
+    let again = op == Op::Prune && at < 2 && plan.fault == Fault::ShortWrite;
+    let repeated = again || plan.fault == Fault::Refused(Refusal::Interrupted);
     at > done || other_way || left || obstructed || repeated
 }
 
