@@ -27,8 +27,9 @@ pub fn finish(ui: &Ui, run: impl FnOnce(&Ui) -> Outcome) -> ExitCode {
     match run(ui) {
         Ok(exit) => exit.into(),
         Err(report) => {
-            ui.report(&report);
-            report.exit().into()
+            let exit = report.exit();
+            ui.report(report);
+            exit.into()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Owns how a failure is told: `error / caused by / state / hint`, one wording, one place, escaped.
 
-use std::{error::Error, fmt::Write as _, sync::Arc};
+use std::{error::Error, fmt::Write as _};
 
 use crate::Exit;
 
@@ -11,7 +11,7 @@ use crate::Exit;
 #[must_use = "a report that nobody prints is a failure that nobody sees"]
 pub struct Report {
     exit: Exit,
-    error: Arc<dyn Error + Send + Sync>,
+    error: Box<dyn Error + Send + Sync>,
     state: Option<String>,
     hint: Option<String>,
 }
@@ -24,7 +24,7 @@ impl Report {
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             exit,
-            error: Arc::from(error.into()),
+            error: error.into(),
             state: None,
             hint: None,
         }
@@ -43,13 +43,9 @@ impl Report {
     }
 
     /// The same with its hint as `spell` writes it.
-    pub(crate) fn spelled(&self, spell: impl FnOnce(&str) -> String) -> Self {
-        Self {
-            exit: self.exit,
-            error: Arc::clone(&self.error),
-            state: self.state.clone(),
-            hint: self.hint.as_deref().map(spell),
-        }
+    pub(crate) fn spelled(mut self, spell: impl FnOnce(&str) -> String) -> Self {
+        self.hint = self.hint.as_deref().map(spell);
+        self
     }
 
     /// Exit code of the program.
@@ -66,7 +62,7 @@ impl Report {
     pub(crate) fn because(self, exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             exit,
-            error: Arc::from(error.into()),
+            error: error.into(),
             hint: None,
             ..self
         }

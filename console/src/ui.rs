@@ -169,8 +169,8 @@ impl Ui {
     }
 
     /// Tells a failure: on stderr for people, and with `--json` on stdout unless the answer is out already.
-    pub fn report(&self, report: &Report) {
-        let report = &report.spelled(|hint| self.spelled(hint));
+    pub fn report(&self, report: Report) {
+        let report = report.spelled(|hint| self.spelled(hint));
         let text = report.render();
         let text = match text.strip_prefix("error: ") {
             Some(rest) if self.color => format!("{}: {rest}", self.paint("error", Tone::Red)),

@@ -59,15 +59,14 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
 /// Says so each time, and what is due now.
 fn set_aside(session: &Session<'_>, locked: &LockedRoot) -> Result<(), Report> {
     let command = session.world.command.as_str();
-    let (aside, _) = transact(session, &EN, &[], |env| {
+    let (done, _) = transact(session, &EN, &[], |env| {
         transaction::set_journal_aside(locked, command, env)
     })
     .map_err(|e| tx_report(session.ui, e))?;
-    match aside {
-        Some(_) => session.ui.warn(
-            "the journal was set aside: run `kojibox-installer verify`, and `kojibox-installer repair` if something is damaged",
-        ),
-        None => session.ui.warn("the journal can be read: nothing was set aside"),
-    }
+    session.ui.warn(if done {
+        "the journal was set aside: run `kojibox-installer verify`, and `kojibox-installer repair` if something is damaged"
+    } else {
+        "the journal can be read: nothing was set aside"
+    });
     Ok(())
 }

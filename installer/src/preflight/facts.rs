@@ -102,7 +102,7 @@ impl Sum for Content {
     }
 }
 
-/// What is at the place where the root should be.
+/// Looks at the place of an install root.
 pub(crate) fn root_kind(root: &Path) -> Result<RootKind, StateError> {
     if let Some(example) = kojibox_state::foreign(root)? {
         return Ok(if root.is_dir() {

@@ -62,54 +62,73 @@ pub fn recover(locked: &mut LockedRoot, env: &Env<'_>) -> Result<Recovered, TxEr
     })
 }
 
-/// Sets a journal aside that is damaged in its middle, which no interruption does, and writes a receipt for that; gives where it
-/// lies in the root, or `None` if the journal can be read.
+/// Sets a journal aside that is damaged in its middle, which no interruption does, and writes a receipt for that; also the receipt
+/// of an attempt that was stopped before it. False if there is nothing to do.
 ///
 /// # Errors
 /// Whatever the file system refuses; it can be repeated.
-pub fn set_journal_aside(locked: &LockedRoot, command: &str, env: &Env<'_>) -> Result<Option<String>, TxError> {
+pub fn set_journal_aside(locked: &LockedRoot, command: &str, env: &Env<'_>) -> Result<bool, TxError> {
     let active = || locked.root().pointer().ok().flatten().map(|p| p.current);
     let untouched = |cause: Cause| TxError::new(cause, Situation::Untouched { active: active() });
-    match locked.root().journal() {
-        Err(StateError::Journal { .. }) => {}
-        read => return read.map(|_| None).map_err(|error| untouched(error.into())),
+    let damaged = match locked.root().journal() {
+        Ok(found) if found.is_clean() => false,
+        Ok(_) => return Ok(false),
+        Err(StateError::Journal { .. }) => true,
+        Err(error) => return Err(untouched(error.into())),
+    };
+    // What the end needs is read before anything is changed.
+    let lost = Lost::find(locked.root()).map_err(untouched)?;
+    if !damaged && lost.is_nothing() {
+        return Ok(false);
     }
-    let aside = locked.set_journal_aside().map_err(|error| untouched(error.into()))?;
+    if damaged {
+        locked.set_journal_aside().map_err(|error| untouched(error.into()))?;
+    }
     let mut tx = Tx::new(locked, env, TxKind::Prune, command).map_err(untouched)?;
-    let (txid, half) = unreceipted(locked.root()).map_err(untouched)?;
-    tx.begin.draft.txid = txid;
-    tx.begin.doomed.generations = half;
-    tx.note(&format!(
-        "the damaged journal was moved to `{aside}`; what it told of was neither finished nor undone"
-    ));
+    tx.begin.draft.txid = lost.txid;
+    tx.begin.doomed.generations = lost.published;
+    tx.note("the damaged journal was moved to `backups`; what it told of was neither finished nor undone");
     tx.begin()?;
     prune::complete(&mut tx).map_err(|cause| tx.interrupted(cause, false))?;
-    Ok(Some(aside.to_string()))
+    Ok(true)
 }
 
-/// Generations that the lost transaction had published and not activated, and the id under which its end is recorded: its own
-/// one if it had activated one.
-fn unreceipted(root: &InstallRoot) -> Result<(String, Vec<u64>), Cause> {
-    let known: Vec<String> = receipts::history(root.dir())?
-        .into_iter()
-        .map(|(r, _)| r.txid)
-        .collect();
-    let unknown = |txid: &String| !known.contains(txid);
-    let current = root.pointer()?.map(|p| p.current);
-    let generations = root.generations()?;
-    let newest = generations
-        .iter()
-        .map(|g| &g.record.txid)
-        .max_by_key(|txid| receipts::number_of(txid));
-    let active = generations.iter().find(|g| Some(g.record.id) == current);
-    let txid = match active.map(|g| &g.record.txid).filter(|txid| unknown(txid)) {
-        Some(own) => own.clone(),
-        None => receipts::next_txid(root.dir(), newest.map(String::as_str))?,
-    };
-    let half = generations
-        .iter()
-        .filter(|g| Some(g.record.id) != current && unknown(&g.record.txid));
-    Ok((txid, half.map(|g| g.record.id).collect()))
+/// What a transaction has left whose journal is lost: generations without a receipt.
+struct Lost {
+    /// Under which its end is recorded: its own id if it had activated a generation.
+    txid: String,
+    /// It had activated one.
+    activated: bool,
+    /// Those that it had published and not activated.
+    published: Vec<u64>,
+}
+
+impl Lost {
+    fn find(root: &InstallRoot) -> Result<Self, Cause> {
+        let history = receipts::history(root.dir())?;
+        let known = |txid: &str| history.iter().any(|(receipt, _)| receipt.txid == txid);
+        let current = root.pointer()?.map(|p| p.current);
+        let generations = root.generations()?;
+        let (mut own, mut published) = (None, Vec::new());
+        for record in generations.iter().map(|g| &g.record).filter(|r| !known(&r.txid)) {
+            if Some(record.id) == current {
+                own = Some(record.txid.clone());
+            } else {
+                published.push(record.id);
+            }
+        }
+        let ids = generations.iter().map(|g| g.record.txid.as_str());
+        let newest = ids.max_by_key(|txid| receipts::number_of(txid));
+        Ok(Self {
+            activated: own.is_some(),
+            txid: own.map_or_else(|| receipts::next_txid(root.dir(), newest), Ok)?,
+            published,
+        })
+    }
+
+    fn is_nothing(&self) -> bool {
+        !self.activated && self.published.is_empty()
+    }
 }
 
 fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause> {

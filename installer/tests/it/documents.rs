@@ -16,7 +16,7 @@ use kojibox_state::{
 use crate::{
     machine::{Machine, overwrite},
     reference::{check_finished, give_data},
-    rig::{NO_WAIT, app, holder, launcher, plan, same, snapshot},
+    rig::{NO_WAIT, app, copy_tree, fast_dir, holder, launcher, plan, same, snapshot},
 };
 
 fn findings(machine: &Machine) -> Vec<Finding> {
@@ -115,29 +115,52 @@ fn a_damaged_journal_is_in_the_way_until_it_is_set_aside_and_that_is_recorded() 
     assert_eq!(machine.rollback(None, true).unwrap().to, 1);
 }
 
-/// Damages the journal and sets it aside.
+/// Damages the journal and sets it aside, stopped before every mutation and begun again.
 fn lose_journal(machine: &Machine) {
     let journal = place::journal().below(&machine.root);
     let mut bytes = fs::read(&journal).unwrap();
     bytes[100] ^= 1;
     fs::write(&journal, &bytes).unwrap();
-    assert!(recover(&mut machine.locked(), &machine.world.env()).is_err());
-    let aside = set_journal_aside(&machine.locked(), "recover", &machine.world.env())
-        .unwrap()
-        .unwrap();
-    assert_eq!(fs::read(machine.root.join(aside)).unwrap(), bytes);
-    assert_eq!(
-        set_journal_aside(&machine.locked(), "recover", &machine.world.env()).unwrap(),
-        None
-    );
-    let receipt = machine.open().history().unwrap().pop().unwrap().0;
-    assert!(receipt.notes[0].contains("backups/journal"), "{receipt:?}");
-    assert_eq!(findings(machine), []);
-    assert_eq!(
-        machine.open().generation_ids().unwrap(),
-        [1, 2],
-        "its number is not given twice"
-    );
+    let world = &machine.world;
+    assert!(recover(&mut machine.locked(), &world.env()).is_err());
+    let before = fast_dir();
+    copy_tree(&machine.root, before.path());
+    for at in 1.. {
+        fs::remove_dir_all(&machine.root).unwrap();
+        copy_tree(before.path(), &machine.root);
+        let kill = FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        };
+        let store = FaultStore::open(&machine.root, Some(kill), false).unwrap();
+        let faults = store.faults();
+        let locked = LockedRoot::open_with(machine.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
+        let first = set_journal_aside(&locked, "recover", &world.env());
+        drop(locked);
+        if faults.is_dead() {
+            // What was in the journal by then is recovered, else the same command goes on.
+            set_journal_aside(&machine.locked(), "recover", &world.env()).unwrap();
+            recover(&mut machine.locked(), &world.env()).unwrap();
+        } else {
+            assert!(first.unwrap() && at > 10, "{at}");
+        }
+        assert_eq!(
+            fs::read(machine.root.join("backups/journal")).unwrap(),
+            bytes,
+            "stopped at {at}"
+        );
+        let again = set_journal_aside(&machine.locked(), "recover", &world.env());
+        assert!(!again.unwrap(), "stopped at {at}: there is nothing left to do");
+        let receipt = machine.open().history().unwrap().pop().unwrap().0;
+        assert!(receipt.notes[0].contains("journal"), "stopped at {at}: {receipt:?}");
+        assert_eq!(findings(machine), [], "stopped at {at}");
+        let ids = machine.open().generation_ids().unwrap();
+        assert_eq!(ids, [1, 2], "stopped at {at}: no number is given twice");
+        if !faults.is_dead() {
+            return;
+        }
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn tell(ui: &Ui, stack: &Path, mistakes: &Mistakes) -> Report {
         ui.json(&json!({ "mistakes": mistakes }));
     }
     for mistake in mistakes {
-        ui.report(&Report::new(Exit::Usage, mistake.clone()));
+        ui.report(Report::new(Exit::Usage, mistake.clone()));
     }
     let count = match mistakes.len() {
         1 => "one mistake".to_owned(),

@@ -127,7 +127,7 @@ fn end(ui: &Ui, refused: Vec<(String, Refused)>) -> Outcome {
         return Ok(Exit::Done);
     };
     for (_, other) in refused {
-        ui.report(&other.into());
+        ui.report(other.into());
     }
     Err(first.into())
 }

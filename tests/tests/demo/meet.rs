@@ -56,7 +56,7 @@ fn actors(machine: &Machine<'_>, seed: u64) -> Vec<Actor> {
     (0..count).map(actor).collect()
 }
 
-/// Lets the actors of `seed` loose; tells how many were killed and who went back to older data without being killed.
+/// Lets the actors of `seed` loose; tells how many were killed.
 fn meet(machine: &Machine<'_>, seed: u64) -> Outcome<u64> {
     let running: Vec<_> = actors(machine, seed)
         .into_iter()

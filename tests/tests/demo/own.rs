@@ -114,11 +114,18 @@ impl Machine<'_> {
         run.answer().map(drop)
     }
 
-    fn recovered(&self) -> Outcome {
+    /// Recovers; this launcher is active then, and the service has not been touched.
+    fn recovered_with(&self, launcher: &str, process: &Value) -> Outcome {
         self.installer(&["recover"]).answer()?;
         self.installer(&["verify"]).answer()?;
-        let run = self.installer(&["recover"]).fails(50).errors(0);
-        run.answer().map(drop)
+        self.installer(&["recover"]).fails(50).errors(0).answer()?;
+        self.has_launcher(launcher)?;
+        self.launcher(&["up"]).answer()?;
+        self.expect("1.0.0", &["one"])?;
+        let now = self.process()?;
+        ensure(now == *process, || {
+            format!("the service was process {process}, and is {now}")
+        })
     }
 }
 
@@ -156,14 +163,7 @@ fn a_self_update_that_is_ended_anywhere_is_recovered_and_the_service_never_notic
         let again = machine.self_update().fails(41);
         let again = again.says("kojibox-installer recover --root");
         again.answer().map_err(at)?;
-        machine.recovered().map_err(at)?;
-        machine.has_launcher(active).map_err(at)?;
-        machine.launcher(&["up"]).answer().map_err(at)?;
-        machine.expect("1.0.0", &["one"]).map_err(at)?;
-        let now = machine.process().map_err(at)?;
-        ensure(now == process, || {
-            format!("`{point}`: the service was process {process}, and is {now}")
-        })?;
+        machine.recovered_with(active, &process).map_err(at)?;
     }
     machine.self_update().fails(50).errors(0).go()?;
     machine.end()
@@ -184,14 +184,7 @@ fn a_self_update_that_is_ended_on_its_way_back_leaves_the_old_launcher() -> Outc
         let marked = format!("kojibox-launcher-version={version}\n");
         machine.bring("tools", &format!("1.{minor}.0"), &small::program(&says, &marked))?;
         machine.stopped_at(point).map_err(at)?;
-        machine.recovered().map_err(at)?;
-        machine.has_launcher("0.1.0").map_err(at)?;
-        machine.launcher(&["up"]).answer().map_err(at)?;
-        machine.expect("1.0.0", &["one"]).map_err(at)?;
-        let now = machine.process().map_err(at)?;
-        ensure(now == process, || {
-            format!("`{point}`: the service was process {process}, and is {now}")
-        })?;
+        machine.recovered_with("0.1.0", &process).map_err(at)?;
     }
     machine.end()
 }

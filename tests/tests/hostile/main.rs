@@ -11,6 +11,8 @@ mod sources;
 #[cfg(unix)]
 mod swapped;
 mod tampered;
+#[cfg(unix)]
+mod terminal;
 mod trust;
 
 use std::path::PathBuf;

@@ -12,6 +12,8 @@ use kojibox_tests::image::{Access, FileSystem, Image, system, unless_lacking};
 use kojibox_tests::{Failure, Outcome, Run, Sandbox, ensure, pack::Publisher, tree};
 
 use crate::forge::{noise, read, write};
+#[cfg(unix)]
+use crate::terminal;
 
 /// A publisher and a stick with the pack `tree` 1.0.0, whose blob has parts; `more` are further arguments of `stick`.
 pub(crate) struct Carried<'a> {
@@ -365,34 +367,6 @@ fn a_read_only_fat32_stick_installs_and_stays_byte_for_byte() -> Outcome {
     ensure(before == after, || "the image was written to".into())
 }
 
-/// Answers a program on a terminal of its own: for each pair of arguments, waits for a text and types a line.
-#[cfg(unix)]
-const TERMINAL: &str = r#"
-import os, pty, sys
-split = sys.argv.index("--")
-dialogue, command = sys.argv[1:split], sys.argv[split + 1:]
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-seen = b""
-def more():
-    try:
-        return os.read(fd, 4096)
-    except OSError:
-        return b""
-for text, answer in zip(dialogue[::2], dialogue[1::2]):
-    while text.encode() not in seen:
-        data = more()
-        if not data:
-            sys.exit("no %r in %s" % (text, seen.decode(errors="replace")))
-        seen += data
-    seen = seen.split(text.encode(), 1)[1]
-    os.write(fd, answer.encode())
-while more():
-    pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
-
 #[cfg(unix)]
 #[test]
 fn on_a_terminal_the_missing_part_is_asked_for_and_found_where_the_other_stick_is() -> Outcome {
@@ -405,12 +379,8 @@ fn on_a_terminal_the_missing_part_is_asked_for_and_found_where_the_other_stick_i
     }
     fs::rename(&part, sandbox.path(format!("second/blobs/{name}"))).map_err(Failure::doing("could not move a part"))?;
     let (root, second) = (sandbox.path("root"), sandbox.path("second"));
-    let answers = ["Go ahead?", "y", &name, &format!("{}\r", second.display())];
-    let run = sandbox
-        .run("/usr/bin/env")
-        .args(["python3", "-c", TERMINAL])
-        .args(answers)
-        .arg("--");
+    let dialogue = ["Go ahead?", ":", "y", &name, ":", &format!("{}\r", second.display())];
+    let run = terminal::run(&sandbox, dialogue);
     let run = run
         .arg(sandbox.bin("kojibox-installer"))
         .args(["install", "--root"])
@@ -420,6 +390,6 @@ fn on_a_terminal_the_missing_part_is_asked_for_and_found_where_the_other_stick_i
         .arg(&stick.stick)
         .arg("--trust")
         .arg(stick.publisher.root_json());
-    run.env("TERM", "xterm").answer()?;
+    run.answer()?;
     sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
 }

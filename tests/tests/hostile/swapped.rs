@@ -11,37 +11,8 @@ use kojibox_tests::{
 use crate::{
     forge::{noise, read},
     media::Carried,
+    terminal,
 };
-
-/// Runs a program on a terminal of its own: for each three arguments, waits for a text, runs a shell command, and types an answer.
-const TERMINAL: &str = r#"
-import os, pty, subprocess, sys
-split = sys.argv.index("--")
-dialogue, command = sys.argv[1:split], sys.argv[split + 1:]
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-seen = b""
-def more():
-    try:
-        data = os.read(fd, 4096)
-    except OSError:
-        return b""
-    sys.stdout.write(data.decode(errors="replace"))
-    return data
-for text, before, answer in zip(dialogue[::3], dialogue[1::3], dialogue[2::3]):
-    while text.encode() not in seen:
-        data = more()
-        if not data:
-            sys.exit("no %r in %s" % (text, seen.decode(errors="replace")))
-        seen += data
-    seen = seen.split(text.encode(), 1)[1]
-    subprocess.run(["/bin/sh", "-ec", before], check=True)
-    os.write(fd, answer.encode())
-while more():
-    pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
 
 /// Two sticks `a` and `b` and a port: only what `is_on_b` takes is on `b`, manifests and trust are on both.
 struct Exchange<'a> {
@@ -78,14 +49,10 @@ impl<'a> Exchange<'a> {
         for (text, stick) in asked {
             dialogue.extend([(*text).to_owned(), self.puts_in(stick), "\r".to_owned()]);
         }
-        let run = sandbox.run("/usr/bin/env").args(["python3", "-c", TERMINAL]);
-        let run = run.args(dialogue).arg("--").arg(sandbox.bin("kojibox-installer"));
+        let run = terminal::run(sandbox, dialogue).arg(sandbox.bin("kojibox-installer"));
         let run = run.args(["install", "--root"]).arg(root).arg("--source");
         let run = run.arg(sandbox.path("port")).arg("--trust").arg(&self.trust);
-        let done = run
-            .env("TERM", "xterm")
-            .within(std::time::Duration::from_mins(2))
-            .answer()?;
+        let done = run.within(std::time::Duration::from_mins(2)).answer()?;
         let questions = done.stdout.matches("press Enter, or say where it is").count();
         ensure(questions >= asked.len(), || done.stdout.clone())?;
         ensure(done.stdout.contains("of an interrupted attempt;"), || {

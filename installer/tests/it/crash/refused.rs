@@ -70,7 +70,8 @@ pub(super) fn everywhere(op: Op) {
 fn may_be_overlooked(op: Op, plan: FaultPlan, asked: &[Asked]) -> bool {
     let at = usize::try_from(plan.at).unwrap() - 1;
     let refused = &asked[at];
-    let done = asked.iter().rposition(|a| a.what == "append").unwrap_or(0);
+    // DONE counts once it is durable: its append and the sync behind it.
+    let done = asked.iter().rposition(|a| a.what == "append").unwrap_or(0) + 1;
     let other_way = matches!(refused.what, "reflink" | "hard_link");
     // Staged bytes that an earlier attempt left, and what services made.
     let whole = refused.what == "remove_all" && matches!(op, Op::Uninstall | Op::Purge);
