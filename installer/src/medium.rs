@@ -100,8 +100,8 @@ impl Medium {
     }
 
     /// Says whether `path` is a medium at all.
-    pub(crate) fn check(&self, path: &Path) -> Result<(), SourceError> {
-        look(path, &self.watch).map(drop)
+    pub(crate) fn check(path: &Path, watch: &Arc<Watch>) -> Result<(), SourceError> {
+        look(path, watch).map(drop)
     }
 
     /// Takes one more medium, for whatever the others lack; what was handed out before finds it too.

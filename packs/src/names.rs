@@ -131,6 +131,17 @@ pub fn approval(manifest: &str, keyid16: &str) -> String {
     format!("{manifest}.{keyid16}.approval.sshsig")
 }
 
+/// How an error goes on about a manifest that was refused: any of its `signatures` may be the damaged file, so all are named.
+pub fn signed_in(signatures: &[String]) -> String {
+    match signatures {
+        [] => String::new(),
+        list => {
+            let list: Vec<_> = list.iter().map(|file| format!("`packs/{file}`")).collect();
+            format!(", signed in {}", list.join(", "))
+        }
+    }
+}
+
 /// List for `sha256sum -c`.
 pub fn sums(stem: &str) -> String {
     format!("{stem}{SUMS}")

@@ -125,6 +125,19 @@ impl Mounted {
     pub fn path(&self) -> &Path {
         &self.at
     }
+
+    /// Does `work` while FUSE's driver answers nothing, as a stick does that has frozen.
+    pub fn frozen<T>(&self, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        let drivers = drivers(&self.at);
+        ensure(!drivers.is_empty(), || "no driver of FUSE serves it".into())?;
+        let send = |signal: &str| {
+            let args = [signal].into_iter().chain(drivers.iter().map(String::as_str));
+            system("kill", &args.map(Path::new).collect::<Vec<_>>()).map(drop)
+        };
+        let done = send("-STOP").and_then(|()| work());
+        send("-CONT")?;
+        done
+    }
 }
 
 impl Drop for Mounted {
@@ -141,7 +154,7 @@ impl Drop for Mounted {
             thread::sleep(Duration::from_millis(50));
         }
         for _ in 0..200 {
-            if !is_served(&self.at) {
+            if drivers(&self.at).is_empty() {
                 break;
             }
             thread::sleep(Duration::from_millis(20));
@@ -157,14 +170,16 @@ fn is_mount(at: &Path) -> bool {
     mounts.contains(&at.to_string_lossy().replace(' ', "\\040"))
 }
 
-/// True while a driver of FUSE runs for `at`.
-fn is_served(at: &Path) -> bool {
+/// The drivers of FUSE that run for `at`, by process id.
+fn drivers(at: &Path) -> Vec<String> {
     let at = at.to_string_lossy();
+    let serves = |line: &str| (line.starts_with("fusefat") || line.starts_with("mount.exfat")) && line.contains(&*at);
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = entries.filter_map(|entry| Some((entry.file_name(), fs::read(entry.path().join("cmdline")).ok()?)));
     lines
-        .map(|line| String::from_utf8_lossy(&line).into_owned())
-        .any(|line| (line.starts_with("fusefat") || line.starts_with("mount.exfat")) && line.contains(&*at))
+        .filter(|(_, line)| serves(&String::from_utf8_lossy(line)))
+        .map(|(id, _)| id.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Runs a program of the system to its end; its stdout.

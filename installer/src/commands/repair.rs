@@ -4,22 +4,23 @@ use std::{path::PathBuf, sync::Arc};
 
 use kojibox_console::{Exit, Outcome, Report, bytes};
 use kojibox_packs::source::BlobSource;
-use kojibox_state::InstallRoot;
+use kojibox_state::{InstallRoot, LockedRoot};
 use serde::Serialize;
 
 use super::shared::{RootArgs, count};
 use crate::{
-    flow::{Session, open_locked, recovery_needed, transact},
+    flow::{Session, insert, open_locked, recovery_needed, transact},
     medium::{Medium, MediumError},
-    report::{StateReport, kind, tx_report},
+    report::{StateReport, kind, missed, tx_report},
     transaction::{self, Finding, FindingKind, Lacking, RepairOptions, Repaired},
-    wizard::texts::EN,
+    wizard::{Guide, texts::EN},
 };
 
 /// Give damaged installed files their signed content back; reads only what is needed
 ///
-/// Sound files of the root are used first, then the media. A running program keeps the file it has opened. Exit codes: 21 a
-/// medium is damaged, 33 a medium is needed and missing (what could be repaired is repaired), 50 nothing to repair.
+/// Sound files of the root are used first, then the media; on a terminal, a medium that is missing is asked for. A running
+/// program keeps the file it has opened. Exit codes: 21 a medium is damaged, 33 a medium is needed and missing (what could be
+/// repaired is repaired), 50 nothing to repair.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// Only show what would be repaired
     #[arg(long)]
     dry_run: bool,
-    /// Ask nothing (nothing is asked here; for symmetry with the other commands)
+    /// Ask for no medium that is missing
     #[arg(short, long)]
     yes: bool,
 }
@@ -66,17 +67,22 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             return Err(recovery_needed());
         }
     }
-    let sources = sources(session, args)?;
+    let mut medium = medium(session, args)?;
     let mut locked = open_locked(session, &path)?;
-    let options = RepairOptions {
-        command: session.world.command.clone(),
-        remove_extra: args.remove_extra,
-        dry_run: args.dry_run,
-    };
-    let (done, _) = transact(session, &EN, &[], |env| {
-        transaction::repair(&mut locked, &sources, &options, env)
-    })
-    .map_err(|e| tx_report(session.ui, e))?;
+    let mut done = attempt(session, args, &mut locked, medium.as_ref())?;
+    while let Some(part) = wanted(session, args, &done) {
+        let guide = Guide::speaking(session.ui, EN.tag);
+        let proposed = medium.as_ref().and_then(|m| m.paths().next());
+        let place = insert(session, &guide, proposed, &part).map_err(|report| report.state(state(args, &done)))?;
+        match (&medium, place) {
+            (Some(medium), Some(place)) => medium.add(place)?,
+            (None, Some(place)) => medium = Some(Medium::of(vec![place], session.watch)?),
+            (_, None) => {}
+        }
+        let before = done;
+        done = attempt(session, args, &mut locked, medium.as_ref())?;
+        done.follow(before);
+    }
     if session.ui.is_json() {
         session.ui.json(&Document {
             root: path.display().to_string(),
@@ -92,16 +98,62 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
             lacking: &done.lacking,
         });
     }
-    tell(session, args, &done);
     conclude(args, done)
 }
 
 /// The media that were named, or the one that this program lies on; none is fine, too.
-fn sources(session: &Session<'_>, args: &Args) -> Result<Vec<Arc<dyn BlobSource>>, Report> {
+fn medium(session: &Session<'_>, args: &Args) -> Result<Option<Medium>, Report> {
     match Medium::open(&args.source, &session.world.program, session.watch) {
-        Ok(medium) => Ok((0..medium.paths().count()).map(|at| medium.blobs(at)).collect()),
-        Err(MediumError::NoSource(_)) => Ok(Vec::new()),
+        Ok(medium) => Ok(Some(medium)),
+        Err(MediumError::NoSource(_)) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Repairs what the media at hand can give, and says what that was.
+fn attempt(
+    session: &Session<'_>,
+    args: &Args,
+    locked: &mut LockedRoot,
+    medium: Option<&Medium>,
+) -> Result<Repaired, Report> {
+    let each = medium
+        .into_iter()
+        .flat_map(|m| (0..m.paths().count()).map(|at| m.blobs(at)));
+    let sources: Vec<Arc<dyn BlobSource>> = each.collect();
+    let options = RepairOptions {
+        command: session.world.command.clone(),
+        remove_extra: args.remove_extra,
+        dry_run: args.dry_run,
+    };
+    let done = transact(session, &EN, &[], |env| {
+        transaction::repair(locked, &sources, &options, env)
+    });
+    let (done, _) = done.map_err(|e| tx_report(session.ui, e))?;
+    tell(session, args, &done);
+    Ok(done)
+}
+
+/// What a person is asked for: the first thing that is missing, if nothing but another medium is needed and somebody is there.
+fn wanted(session: &Session<'_>, args: &Args, done: &Repaired) -> Option<String> {
+    let ui = session.ui;
+    if args.yes || args.dry_run || !ui.is_interactive() || ui.is_json() {
+        return None;
+    }
+    let part = |lacking: &Lacking| match &lacking.why {
+        Some(why) => missed(why),
+        None => Some(format!("component `{}` {}", lacking.component, lacking.version)),
+    };
+    let parts: Option<Vec<_>> = done.lacking.iter().map(part).collect();
+    parts?.into_iter().next()
+}
+
+/// What is true of the machine, if something is still lacking.
+fn state(args: &Args, done: &Repaired) -> String {
+    match (&done.txid, args.dry_run) {
+        (Some(_), _) => format!("repaired: {}; the rest is as it was", count(done.files, "file")),
+        (None, true) => "nothing was written; this is what would be left".to_owned(),
+        (None, false) => "nothing was written".to_owned(),
     }
 }
 
@@ -180,18 +232,15 @@ fn conclude(args: &Args, mut done: Repaired) -> Outcome {
     let pack = done.lacking[0].pack.clone();
     let why = done.lacking.iter_mut().find_map(|l| l.why.take());
     let exit = why.as_ref().map_or(Exit::MediumMissing, |why| kind(why.kind()));
-    let state = match (&done.txid, args.dry_run) {
-        (Some(_), _) => format!("repaired: {}; the rest is as it was", count(done.files, "file")),
-        (None, true) => "nothing was written; this is what would be left".to_owned(),
-        (None, false) => "nothing was written".to_owned(),
-    };
     let hint = match exit {
         Exit::MediumMissing => format!(
             "insert the medium that pack `{pack}` was installed from, name it with `--source`, and run the same command again"
         ),
         _ => "use another copy of the medium, then run the same command again".to_owned(),
     };
-    Err(Report::new(exit, NotRepaired(text, why)).state(state).hint(hint))
+    Err(Report::new(exit, NotRepaired(text, why))
+        .state(state(args, &done))
+        .hint(hint))
 }
 
 fn line(lacking: &Lacking) -> String {

@@ -27,6 +27,7 @@ use std::{
 
 use kojibox_console::{Exit, Outcome, Report, Spelling, Ui, declined};
 use kojibox_packs::Target;
+use kojibox_state::InstallRoot;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use diagnose::{diagnose, show_findings};
@@ -34,7 +35,7 @@ pub(crate) use draft::{Draft, Pick};
 pub(crate) use existing::Existing;
 pub(crate) use remove::{names_all, remove_packs};
 pub(crate) use request::{Aim, Manner, Request};
-pub(crate) use run::{Ran, manifests_of, open_locked, recover, recover_first, recovery_needed, told, transact};
+pub(crate) use run::{Ran, insert, manifests_of, open_locked, recover, recover_first, recovery_needed, told, transact};
 pub(crate) use site::add_publisher;
 pub(crate) use summary::Summary;
 
@@ -236,7 +237,12 @@ fn place(session: &Session<'_>, request: &Request, guide: &Guide<'_>, medium: &M
     let typed = guide.place(&world.proposed_root(), &check)?;
     let root = world.absolute(&world.with_home(&typed.to_string_lossy()));
     if preflight::root_kind(&root).map_err(StateReport)? == preflight::RootKind::Installed {
-        session.ui.note(texts.place_installed);
+        let found = InstallRoot::open(&root).map_err(StateReport)?;
+        if found.pointer().map_err(StateReport)?.is_some() {
+            session.ui.note(texts.place_installed);
+        } else if found.recovery_needed().map_err(StateReport)? {
+            session.ui.note(texts.place_interrupted);
+        }
     }
     Ok(root)
 }

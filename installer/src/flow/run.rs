@@ -1,6 +1,12 @@
 //! Owns the run: lock, recover, transaction, another medium where a part is missing, and what came of it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use kojibox_console::{Exit, Report, bytes};
 use kojibox_packs::manifest::Manifest;
@@ -266,8 +272,10 @@ pub(super) fn run(
             Err(error) => match is_medium_missing(&error) {
                 // What was staged is kept, so the next attempt goes on where this one stopped.
                 Some(part) if may_ask && guide.is_interactive() => {
-                    let inserted = insert(session, guide, medium, &part);
-                    inserted.map_err(|report| report.state(error.situation().to_string()))?;
+                    let proposed = medium.paths().next();
+                    let inserted = insert(session, guide, proposed, &part);
+                    let place = inserted.map_err(|report| report.state(error.situation().to_string()))?;
+                    place.map_or(Ok(()), |place| medium.add(place))?;
                 }
                 _ => return Err(tx_report(session.ui, error)),
             },
@@ -275,20 +283,21 @@ pub(super) fn run(
     }
 }
 
-/// Asks for the medium that has `part`, and takes it into the search if it is at another place.
-fn insert(session: &Session<'_>, guide: &Guide<'_>, medium: &Medium, part: &str) -> Result<(), Report> {
-    let proposed = medium.paths().next().unwrap_or(Path::new(".")).to_owned();
+/// Asks for the medium that has `part`; where it is, unless that is the place that was proposed.
+pub(crate) fn insert(
+    session: &Session<'_>,
+    guide: &Guide<'_>,
+    proposed: Option<&Path>,
+    part: &str,
+) -> Result<Option<PathBuf>, Report> {
     let place = |typed: &str| session.world.absolute(&session.world.with_home(typed.trim()));
     let check = |typed: &str| match place(typed) {
         // The same place again: whether the right medium is there now shows when it is read.
-        place if place == proposed => Ok(()),
-        place => medium.check(&place).map_err(|e| e.to_string()),
+        place if Some(&*place) == proposed => Ok(()),
+        place => Medium::check(&place, session.watch).map_err(|e| e.to_string()),
     };
-    let place = place(&guide.insert(part, &proposed, &check)?.to_string_lossy());
-    if place == proposed {
-        return Ok(());
-    }
-    Ok(medium.add(place)?)
+    let place = place(&guide.insert(part, proposed, &check)?.to_string_lossy());
+    Ok((Some(&*place) != proposed).then_some(place))
 }
 
 fn attempt(

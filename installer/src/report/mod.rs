@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) use state::StateReport;
-pub(crate) use transaction::{is_medium_missing, tx_report};
+pub(crate) use transaction::{is_medium_missing, missed, tx_report};
 
 /// What is true of the machine when a command ends before it wrote anything.
 pub(crate) const NOTHING_WRITTEN: &str = "nothing was written";

@@ -13,7 +13,12 @@ pub(crate) fn is_medium_missing(error: &TxError) -> Option<String> {
     let Cause::Read { source, .. } = error.cause() else {
         return None;
     };
-    let path = missing(source)?;
+    missed(source)
+}
+
+/// The file that a reader missed, if that is why it ended.
+pub(crate) fn missed(error: &ReadError) -> Option<String> {
+    let path = missing(error)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     Some(format!("`{}`", kojibox_console::escape(&name.to_string_lossy())))
 }

@@ -49,7 +49,7 @@ pub enum OfferError {
         source: SourceError,
     },
     /// The signatures do not suffice, or what they sign breaks the format.
-    #[error("could not verify pack `packs/{file}` under trust root {root_version} of publisher `{root16}`{}", signed_in(.signatures))]
+    #[error("could not verify pack `packs/{file}` under trust root {root_version} of publisher `{root16}`{}", names::signed_in(.signatures))]
     Refused {
         /// Manifest file.
         file: String,
@@ -155,17 +155,6 @@ fn verify(
             signatures: signatures.iter().map(|(name, _)| name.clone()).collect(),
             source: Box::new(source),
         })
-}
-
-/// A damaged signature is a file of the medium that must be named, too.
-fn signed_in(files: &[String]) -> String {
-    match files {
-        [] => String::new(),
-        list => {
-            let list: Vec<_> = list.iter().map(|file| format!("`packs/{file}`")).collect();
-            format!(", signed in {}", list.join(", "))
-        }
-    }
 }
 
 fn attached(bytes: Vec<u8>, signatures: &[(String, Vec<u8>)]) -> Signed<Manifest> {

@@ -214,12 +214,12 @@ impl Guide<'_> {
     pub(crate) fn insert(
         &self,
         part: &str,
-        proposed: &Path,
+        proposed: Option<&Path>,
         check: &dyn Fn(&str) -> Result<(), String>,
     ) -> Result<PathBuf, Report> {
         let question = fill(self.texts.insert_question, &[("part", part)]);
-        let proposed = proposed.display().to_string();
-        let typed = self.asker.input(&question, Some(&proposed), "--source", check)?;
+        let proposed = proposed.map(|path| path.display().to_string());
+        let typed = self.asker.input(&question, proposed.as_deref(), "--source", check)?;
         Ok(PathBuf::from(typed.trim()))
     }
 

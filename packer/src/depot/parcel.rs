@@ -112,6 +112,7 @@ impl Parcel {
         }
         let (manifest, chain) = decide(&signed, trust).map_err(|source| Refused::Manifest {
             pack: name.to_owned(),
+            signatures: signatures.iter().map(|(file, _)| file.clone()).collect(),
             source: Box::new(source),
         })?;
         let expected = name_of(&manifest);

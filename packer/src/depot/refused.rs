@@ -6,6 +6,7 @@ use kojibox_console::{Exit, Report};
 use kojibox_packs::{
     Kind,
     manifest::ManifestError,
+    names,
     parity::ParityError,
     read::{Place, ReadError, Survey},
     source::SourceError,
@@ -45,10 +46,12 @@ pub enum Refused {
         place: String,
     },
     /// No sufficient valid signature, or signed content that breaks the format.
-    #[error("could not verify pack `{pack}`")]
+    #[error("could not verify pack `{pack}`{}", names::signed_in(.signatures))]
     Manifest {
         /// File name of the manifest.
         pack: String,
+        /// Files with its signatures.
+        signatures: Vec<String>,
         /// Why.
         #[source]
         source: Box<VerifyError<ManifestError>>,

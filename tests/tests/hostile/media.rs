@@ -341,17 +341,23 @@ fn failing_reads_are_tried_again_then_repaired_then_told() -> Outcome {
     })
 }
 
+/// A FAT32 image with what is on `stick`.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_read_only_fat32_stick_installs_and_stays_byte_for_byte() -> Outcome {
-    let sandbox = Sandbox::without_network()?;
-    let stick = Carried::new(&sandbox, 20_000_000, &["--parity", "6.25", "--part-size", "9000000"])?;
+pub(crate) fn on_fat32(sandbox: &Sandbox, stick: &Carried<'_>) -> Outcome<Option<Image>> {
     let made = Image::make(sandbox.path("stick.img"), FileSystem::Fat32, 96 << 20).and_then(|image| {
         let mounted = image.mount(sandbox.path("mnt"), Access::Writable)?;
         system("cp", &[Path::new("-r"), &stick.stick.join("."), mounted.path()])?;
         Ok(image)
     });
-    let Some(image) = unless_lacking("FAT32 through FUSE", made)? else {
+    unless_lacking("FAT32 through FUSE", made)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_fat32_stick_installs_and_stays_byte_for_byte() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 20_000_000, &["--parity", "6.25", "--part-size", "9000000"])?;
+    let Some(image) = on_fat32(&sandbox, &stick)? else {
         return Ok(());
     };
     let before = Digest::of(&read(image.file())?);

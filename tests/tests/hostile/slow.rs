@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kojibox_tests::{Outcome, Sandbox, ensure};
+use kojibox_tests::{Outcome, Sandbox, ensure, image::Access};
 
 use crate::{
     forge::read,
-    media::{Carried, traced},
+    media::{Carried, on_fat32, traced},
 };
 
 #[test]
@@ -51,4 +51,24 @@ fn ctrl_c_ends_a_command_whose_read_hangs() -> Outcome {
         sandbox.installer(["verify", "--root"]).arg(&root).answer()?;
     }
     Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_a_command_whose_stick_is_frozen() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 3_000_000, &["--without-installer"])?;
+    let Some(image) = on_fat32(&sandbox, &stick)? else {
+        return Ok(());
+    };
+    let mounted = image.mount(sandbox.path("mnt"), Access::ReadOnly)?;
+    let root = sandbox.path("root");
+    let run = stick.install_from(&[mounted.path()], &root).fails(3);
+    let run = run
+        .says("note: the medium has not answered for 10 s")
+        .says("error: cancelled\n");
+    let run = run.signal_after(Duration::from_secs(13), "INT");
+    mounted.frozen(|| run.within(Duration::from_secs(20)).answer().map(drop))?;
+    crate::expect_nothing_installed(&root)?;
+    stick.install_from(&[mounted.path()], &root).answer()?;
+    sandbox.installer(["verify", "--root"]).arg(&root).answer().map(drop)
 }

@@ -1,15 +1,15 @@
-//! One port and two sticks: whatever is asked for is put in place of what was there, and the install comes to its end.
+//! One port and two sticks: whatever is asked for is put in place of what was there, and the command comes to its end.
 
 use std::path::{Path, PathBuf};
 
 use kojibox_tests::{
-    Done, Failure, Outcome, Sandbox, ensure,
+    Done, Failure, Outcome, Run, Sandbox, ensure,
     pack::{Publisher, tree_stack},
     tree,
 };
 
 use crate::{
-    forge::{noise, read},
+    forge::{noise, read, write},
     media::Carried,
     terminal,
 };
@@ -41,18 +41,28 @@ impl<'a> Exchange<'a> {
         format!("rm -rf '{}'; cp -r '{}' '{0}'", port.display(), stick.display())
     }
 
-    /// Installs from the port, in which `first` is; `asked` names what is asked for and the stick that has it, in turn.
-    fn install(&self, root: &Path, first: &str, asked: &[(&str, &str)]) -> Outcome<Done> {
+    /// A command of the installer on a terminal, with `first` in the port; `asked` names what is asked for and the stick that
+    /// has it, in turn. `yes` is what it asks first, if it does.
+    fn run(&self, first: &str, yes: Option<&str>, asked: &[(&str, &str)]) -> Outcome<Run> {
         let sandbox = self.sandbox;
         sandbox.run("/bin/sh").args(["-ec", &self.puts_in(first)]).go()?;
-        let mut dialogue = vec!["Go ahead?".to_owned(), ":".to_owned(), "y".to_owned()];
+        let yes = yes
+            .into_iter()
+            .flat_map(|yes| [yes.to_owned(), ":".to_owned(), "y".to_owned()]);
+        let mut dialogue: Vec<_> = yes.collect();
         for (text, stick) in asked {
             dialogue.extend([(*text).to_owned(), self.puts_in(stick), "\r".to_owned()]);
         }
         let run = terminal::run(sandbox, dialogue).arg(sandbox.bin("kojibox-installer"));
-        let run = run.args(["install", "--root"]).arg(root).arg("--source");
-        let run = run.arg(sandbox.path("port")).arg("--trust").arg(&self.trust);
-        let done = run.within(std::time::Duration::from_mins(2)).answer()?;
+        Ok(run.within(std::time::Duration::from_mins(2)))
+    }
+
+    /// Installs from the port.
+    fn install(&self, root: &Path, first: &str, asked: &[(&str, &str)]) -> Outcome<Done> {
+        let sandbox = self.sandbox;
+        let run = self.run(first, Some("Go ahead?"), asked)?.args(["install", "--root"]);
+        let run = run.arg(root).arg("--source").arg(sandbox.path("port"));
+        let done = run.arg("--trust").arg(&self.trust).answer()?;
         let questions = done.stdout.matches("press Enter, or say where it is").count();
         ensure(questions >= asked.len(), || done.stdout.clone())?;
         ensure(done.stdout.contains("of an interrupted attempt;"), || {
@@ -63,19 +73,78 @@ impl<'a> Exchange<'a> {
     }
 }
 
-#[test]
-fn two_components_on_two_sticks_in_one_port() -> Outcome {
-    let sandbox = Sandbox::without_network()?;
-    let publisher = Publisher::new(&sandbox, "publisher")?;
+/// Two components, `tree` with `a.bin` on stick `a` and `second` with `b.bin` on stick `b`.
+fn two_components(sandbox: &Sandbox) -> Outcome<Exchange<'_>> {
+    let publisher = Publisher::new(sandbox, "publisher")?;
     let second =
         "\n[[component]]\nid = \"second\"\nversion = \"1.0.0\"\ndefault = true\nsource = { path = \"more\" }\n";
     let stack = tree_stack("1.0.0") + second;
     sandbox.write("publisher/two/files/a.bin", noise(3_000_000))?;
     sandbox.write("publisher/two/more/b.bin", &noise(5_000_000)[1_000_000..])?;
     publisher.build(&sandbox.write("publisher/two/stack.toml", stack)?)?;
-    let exchange = Exchange::new(&sandbox, &publisher.depot(), &publisher.root_json(), |name| {
+    Exchange::new(sandbox, &publisher.depot(), &publisher.root_json(), |name| {
         name.starts_with("second-")
-    })?;
+    })
+}
+
+/// Where the installed file of this name is.
+fn installed(sandbox: &Sandbox, root: &str, file: &str) -> Outcome<PathBuf> {
+    let found = sandbox.picture(&format!("{root}/components"))?;
+    let name = found.keys().find(|name| name.ends_with(file));
+    let name = name.ok_or_else(|| Failure::new(format!("no `{file}` in {root}")))?;
+    Ok(sandbox.path(format!("{root}/components/{name}")))
+}
+
+#[test]
+fn a_repair_asks_for_the_stick_that_has_the_rest() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let exchange = two_components(&sandbox)?;
+    let root = sandbox.path("root");
+    exchange.install(&root, "a", &[("second-1.0.0", "b")])?;
+    let reference = sandbox.picture("root/components")?;
+    let spoil = || {
+        for file in ["a.bin", "b.bin"] {
+            let path = installed(&sandbox, "root", file)?;
+            std::fs::remove_file(&path).map_err(Failure::doing("could not remove an installed file"))?;
+            write(&path, "something else")?;
+        }
+        Ok::<_, Failure>(())
+    };
+    spoil()?;
+    let run = exchange.run("a", None, &[("`second", "b")])?;
+    let run = run.args(["repair", "--root"]).arg(&root).arg("--source");
+    let done = run.arg(sandbox.path("port")).answer()?;
+    tree::expect_same("the trees", &reference, &sandbox.picture("root/components")?)?;
+    ensure(done.stdout.matches("1 file (").count() == 2, || done.stdout.clone())?;
+    // Nothing on hand at first, and the stick is put at another place; a medium that does not help is asked for again.
+    spoil()?;
+    let place = |name| format!("{}\r", sandbox.path(name).display());
+    let say = |text: &str, name| [text.to_owned(), ":".to_owned(), place(name)];
+    let dialogue = [
+        say("component `", "a"),
+        say("`second-1.0.0-", "a"),
+        say("`second-1.0.0-", "b"),
+    ];
+    let run = terminal::run(&sandbox, dialogue.concat()).arg(sandbox.bin("kojibox-installer"));
+    let done = run.args(["repair", "--root"]).arg(&root).answer()?;
+    tree::expect_same("the trees", &reference, &sandbox.picture("root/components")?)?;
+    ensure(done.stdout.matches("1 file (").count() == 2, || done.stdout.clone())?;
+    // Who asked not to be asked is told, and what could be repaired is.
+    spoil()?;
+    let run = exchange
+        .run("a", None, &[])?
+        .args(["repair", "--yes", "--root"])
+        .arg(&root);
+    let (code, done) = run.arg("--source").arg(sandbox.path("port")).any()?;
+    ensure(code == 33 && done.stdout.contains("repaired: 1 file"), || {
+        format!("exit {code}\n{}", done.stdout)
+    })
+}
+
+#[test]
+fn two_components_on_two_sticks_in_one_port() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let exchange = two_components(&sandbox)?;
     exchange.install(&sandbox.path("root"), "a", &[("second-1.0.0", "b")])?;
     exchange.install(&sandbox.path("other"), "b", &[("tree-1.0.0", "a")])?;
     for (root, file) in [
@@ -84,10 +153,7 @@ fn two_components_on_two_sticks_in_one_port() -> Outcome {
         ("other", "a.bin"),
         ("other", "b.bin"),
     ] {
-        let found = sandbox.picture(&format!("{root}/components"))?;
-        ensure(found.keys().any(|name| name.ends_with(file)), || {
-            format!("no `{file}` in {root}")
-        })?;
+        installed(&sandbox, root, file)?;
     }
     Ok(())
 }

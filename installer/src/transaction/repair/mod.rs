@@ -85,6 +85,19 @@ pub struct Repaired {
     pub lacking: Vec<Lacking>,
 }
 
+impl Repaired {
+    /// Takes in what an earlier attempt of the same command has repaired, with the media of then.
+    pub(crate) fn follow(&mut self, before: Self) {
+        self.txid = self.txid.take().or(before.txid);
+        self.pointer = self.pointer.take().or(before.pointer);
+        self.repaired.splice(..0, before.repaired);
+        self.files += before.files;
+        self.bytes += before.bytes;
+        self.read += before.read;
+        self.aside.splice(..0, before.aside);
+    }
+}
+
 /// Something that no medium at hand could give.
 #[derive(Debug, Serialize)]
 pub struct Lacking {
