@@ -36,6 +36,15 @@ impl Report {
         self
     }
 
+    /// Says what the command had done before it came to what [`Self::state`] tells.
+    pub fn having(mut self, done: &str) -> Self {
+        self.state = Some(match self.state {
+            Some(state) => format!("{done}; after that: {state}"),
+            None => done.to_owned(),
+        });
+        self
+    }
+
     /// Names one command or one physical act.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

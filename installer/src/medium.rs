@@ -233,10 +233,20 @@ impl BlobSource for Several {
     }
 
     fn list(&self, section: &Section) -> Result<Vec<String>, SourceError> {
-        let mut names = Vec::new();
-        for source in self.all() {
-            names.extend(source.list(section)?);
+        let (mut names, mut failed) = (Vec::new(), None);
+        let all = self.all();
+        for source in &all {
+            match source.list(section) {
+                Ok(found) => names.push(found),
+                // As in `open`.
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
+        match failed {
+            Some(error) if names.is_empty() => return Err(error),
+            _ => {}
+        }
+        let mut names = names.concat();
         names.sort();
         names.dedup();
         Ok(names)

@@ -99,7 +99,7 @@ impl Export<'_> {
         for (version, root) in (1..).zip(parcel.chain.documents()) {
             self.bytes(&trust, &names::root(version), root)?;
         }
-        for document in parcel.documents() {
+        for document in parcel.manifest.documents() {
             self.bytes(&Section::Packs, &document.name, &parcel.document(document)?)?;
         }
         for component in &parcel.manifest.components {

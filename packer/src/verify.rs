@@ -58,7 +58,7 @@ impl<'a> Verifier<'a> {
     /// Reads everything that the manifest of `parcel` hashes. `progress` counts compressed bytes.
     pub fn read(&mut self, parcel: Parcel, progress: &dyn Progress) -> Result<Verdict, Refused> {
         let m = &parcel.manifest;
-        for document in parcel.documents() {
+        for document in parcel.manifest.documents() {
             let bytes = parcel.document(document)?;
             if document.name == m.sums.name {
                 check_sums(&parcel, &bytes)?;

@@ -52,6 +52,18 @@ struct Head {
     schema: String,
 }
 
+/// True if a later version of the same document is meant; anything else is no document of ours, or one that is damaged.
+fn is_newer(found: &str, known: &str) -> bool {
+    let parts = |schema: &str| {
+        let (name, version) = schema.split_once('/')?;
+        Some((name.to_owned(), version.parse::<u32>().ok()?))
+    };
+    match (parts(found), parts(known)) {
+        (Some((found, theirs)), Some((known, ours))) => found == known && theirs > ours,
+        _ => false,
+    }
+}
+
 /// Parses `bytes` as the document at `path`.
 pub fn parse<T: Versioned>(root: &RootDir, path: &RootPath, bytes: &[u8]) -> Result<T, StateError> {
     let fail = |source| StateError::Document {
@@ -60,6 +72,10 @@ pub fn parse<T: Versioned>(root: &RootDir, path: &RootPath, bytes: &[u8]) -> Res
     };
     let head: Head = serde_json::from_slice(bytes).map_err(fail)?;
     if head.schema != T::SCHEMA {
+        if !is_newer(&head.schema, T::SCHEMA) {
+            let why = format!("its schema is not `{}`", T::SCHEMA);
+            return Err(fail(serde::de::Error::custom(why)));
+        }
         return Err(StateError::Schema {
             path: path.below(root.path()),
             found: head.schema.chars().take(60).collect(),

@@ -213,6 +213,17 @@ pub mod place {
         RootPath::own(format!("backups/{txid}"))
     }
 
+    /// `state/receipts.gone`: the receipts of a root that is being dissolved.
+    pub fn receipts_gone() -> RootPath {
+        RootPath::own("state/receipts.gone")
+    }
+
+    /// `backups/journal`, `backups/journal.1` and so on: where journals go that are set aside.
+    pub fn journals_aside() -> impl Iterator<Item = RootPath> {
+        let more = (1..).map(|n: u32| RootPath::own(format!("backups/journal.{n}")));
+        std::iter::once(RootPath::own("backups/journal")).chain(more)
+    }
+
     /// `records/packs/<digest>`.
     pub fn pack_record(manifest: &Digest) -> RootPath {
         RootPath::own(format!("records/packs/{manifest}"))

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     fs::{File, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
+    io::{ErrorKind::NotFound, Read as _, Seek as _, Write as _},
     thread,
     time::Duration,
 };
@@ -114,12 +114,29 @@ fn take(
     open: impl Fn() -> Result<File, StateError>,
     lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File, StateError> {
+    let mut file = open()?;
     loop {
-        let file = open()?;
         patiently(root, wait, || lock(&file))?;
-        if opened(root, platform::is_named(&root.handle, &place::lock(), &file))? {
+        let named = match platform::is_named(&root.handle, &place::lock(), &file) {
+            // The directory above it went, too.
+            Err(error) if error.kind() == NotFound => false,
+            named => opened(root, named)?,
+        };
+        if named {
             return Ok(file);
         }
+        file = open().map_err(|error| match error {
+            // The root itself went while it was waited for.
+            StateError::Lock { source, .. } if source.kind() == NotFound => gone(root),
+            StateError::Store(error) if error.is_not_found() => gone(root),
+            error => error,
+        })?;
+    }
+}
+
+fn gone(root: &RootDir) -> StateError {
+    StateError::NotARoot {
+        path: root.path().to_owned(),
     }
 }
 

@@ -153,13 +153,8 @@ impl LockedRoot {
         let (backups, store) = (RootPath::own("backups"), &*self.store);
         compose::create_dirs(store, &backups)?;
         store.sync_dir(&RootPath::ROOT)?;
-        let mut aside = backups.join("journal")?;
-        for n in 1.. {
-            if !store.root().exists(&aside)? {
-                break;
-            }
-            aside = backups.join(&format!("journal.{n}"))?;
-        }
+        let there = self.root.journals_aside()?.len();
+        let aside = place::journals_aside().nth(there).expect("names without end");
         unless_absent(store.rename(&place::journal(), &aside))?;
         store.sync_dir(&backups)?;
         store.sync_dir(&place::state())?;
@@ -269,6 +264,11 @@ pub fn dissolve(locked: LockedRoot) -> Result<bool, StateError> {
     let LockedRoot { root, store, lock } = locked;
     let path: PathBuf = root.path().to_owned();
     let last = [place::journal(), place::install(), place::holder(), place::lock()];
+    // All receipts or none: a part of them would look like a chain that somebody has changed to whoever installs here next.
+    let old = place::receipts_gone();
+    compose::remove_tree(&*store, &old)?;
+    unless_absent(store.rename(&place::receipts(), &old))?;
+    store.sync_dir(&place::state())?;
     for entry in root.dir().list(&place::state())? {
         match entry.name.ok().map(|name| place::state().join(&name)) {
             Some(Ok(below)) if last.contains(&below) => {}

@@ -149,13 +149,13 @@ pub fn number_of(txid: &str) -> Option<u64> {
 pub fn next_txid(root: &RootDir, in_journal: Option<&str>) -> Result<String, StateError> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(StateError::Random)?;
-    let last = names(root)?.last().and_then(|name| number_of(name));
+    let last = txids(root)?.last().and_then(|name| number_of(name));
     let highest = last.max(in_journal.and_then(number_of)).unwrap_or(0);
     Ok(format!("{:06}-{:08x}", highest + 1, u32::from_be_bytes(random)))
 }
 
-/// Transactions that have a receipt, by number.
-fn names(root: &RootDir) -> Result<Vec<String>, StateError> {
+/// Transactions that have a receipt, by number, whether it can be read or not.
+pub fn txids(root: &RootDir) -> Result<Vec<String>, StateError> {
     let listed = root.list(&place::receipts())?;
     let mut names: Vec<String> = listed
         .into_iter()
@@ -169,7 +169,7 @@ fn names(root: &RootDir) -> Result<Vec<String>, StateError> {
 
 /// The receipt before the next one.
 pub fn last_link(root: &RootDir) -> Result<Option<Link>, StateError> {
-    let Some(txid) = names(root)?.pop() else {
+    let Some(txid) = txids(root)?.pop() else {
         return Ok(None);
     };
     let bytes = root.read(&place::receipt(&txid), Receipt::MAX_BYTES)?;
@@ -181,10 +181,23 @@ pub fn last_link(root: &RootDir) -> Result<Option<Link>, StateError> {
 
 /// The newest receipt, without a look at the others.
 pub fn newest(root: &RootDir) -> Result<Option<Receipt>, StateError> {
-    match names(root)?.pop() {
+    match txids(root)?.pop() {
         Some(txid) => doc::read(root, &place::receipt(&txid)),
         None => Ok(None),
     }
+}
+
+/// The receipts that can be read, oldest first, whatever their chain says: for those who must go on beside a damaged one.
+pub fn readable(root: &RootDir) -> Result<Vec<Receipt>, StateError> {
+    let mut out = Vec::new();
+    for txid in txids(root)? {
+        match doc::read::<Receipt>(root, &place::receipt(&txid)) {
+            Ok(found) => out.extend(found.filter(|receipt| receipt.txid == txid)),
+            Err(error) if error.is_damage() || matches!(error, StateError::Schema { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(out)
 }
 
 /// Gives `receipt` its file, durable when it returns; one that is there already is left alone.
@@ -207,7 +220,7 @@ pub fn publish(store: &dyn Store, receipt: &Receipt) -> Result<(), StateError> {
 /// [`StateError::Chain`] if one does not name the one before it.
 pub fn history(root: &RootDir) -> Result<Vec<(Receipt, Digest)>, StateError> {
     let mut out: Vec<(Receipt, Digest)> = Vec::new();
-    for txid in names(root)? {
+    for txid in txids(root)? {
         let path = place::receipt(&txid);
         let Some(bytes) = root.read(&path, Receipt::MAX_BYTES)? else {
             continue;

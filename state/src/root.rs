@@ -14,7 +14,7 @@ use crate::{
     path::RootPath,
     receipts::{self, Receipt},
     records::{ComponentRecord, Floors, GenerationRecord, Install, LAUNCHER, Pointer},
-    store::{Kind, RootDir, StoreError},
+    store::{Kind, RootDir, StoreError, compose},
     trust,
 };
 
@@ -175,6 +175,18 @@ impl InstallRoot {
         Ok(stat.is_some_and(|s| s.executable == Some(false)))
     }
 
+    /// Journals that were set aside, oldest first.
+    pub fn journals_aside(&self) -> Result<Vec<RootPath>, StateError> {
+        let mut out = Vec::new();
+        for path in place::journals_aside() {
+            if !self.dir.exists(&path)? {
+                break;
+            }
+            out.push(path);
+        }
+        Ok(out)
+    }
+
     /// Numbers that have a directory, ascending, with or without a record in it.
     pub fn generation_ids(&self) -> Result<Vec<u64>, StateError> {
         let listed = self.dir.list(&place::generations())?;
@@ -213,7 +225,7 @@ impl InstallRoot {
         for id in self.generation_ids()? {
             match self.generation(id) {
                 Err(error) if error.is_damage() => out.push((id, error)),
-                Ok(None) if !self.dir.list(&place::generation(id))?.is_empty() => {
+                Ok(None) if self.holds_something(id)? => {
                     let path = self.layout.generation_record(id);
                     out.push((id, StateError::Missing { path }));
                 }
@@ -221,6 +233,16 @@ impl InstallRoot {
             }
         }
         Ok(out)
+    }
+
+    /// True if the directory of a generation has more in it than what a stopped replacement of a document leaves.
+    fn holds_something(&self, id: u64) -> Result<bool, StateError> {
+        let dir = place::generation(id);
+        let listed = self.dir.list(&dir)?;
+        let unfinished = [place::generation_record(id), place::generation_bad_mark(id), place::generation_pin(id)]
+            .map(|document| compose::beside(&document));
+        let ours = |name: &String| dir.join(name).is_ok_and(|path| unfinished.contains(&path));
+        Ok(listed.iter().any(|entry| !entry.name.as_ref().is_ok_and(ours)))
     }
 
     /// The record of the active generation.

@@ -70,18 +70,34 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
     let mut medium = medium(session, args)?;
     let mut locked = open_locked(session, &path)?;
     let mut done = attempt(session, args, &mut locked, medium.as_ref())?;
+    let mut asked = Vec::new();
     while let Some(part) = wanted(session, args, &done) {
+        // A file that lies on two sticks is never whole with one of them in the port.
+        if asked.last().is_some_and(|last| *last != part) && asked.contains(&part) {
+            break;
+        }
+        asked.push(part.clone());
+        let so_far = |report: Report| report.state(state(args, &done));
         let guide = Guide::speaking(session.ui, EN.tag);
         let proposed = medium.as_ref().and_then(|m| m.paths().next());
-        let place = insert(session, &guide, proposed, &part).map_err(|report| report.state(state(args, &done)))?;
+        let place = insert(session, &guide, proposed, &part).map_err(so_far)?;
         match (&medium, place) {
-            (Some(medium), Some(place)) => medium.add(place)?,
-            (None, Some(place)) => medium = Some(Medium::of(vec![place], session.watch)?),
+            (Some(medium), Some(place)) => medium.add(place).map_err(|e| so_far(e.into()))?,
+            (None, Some(place)) => {
+                let opened = Medium::of(vec![place], session.watch);
+                medium = Some(opened.map_err(|e| so_far(e.into()))?);
+            }
             (_, None) => {}
         }
-        let before = done;
-        done = attempt(session, args, &mut locked, medium.as_ref())?;
-        done.follow(before);
+        let next = attempt(session, args, &mut locked, medium.as_ref());
+        let next = next.map_err(|report| match done.txid {
+            Some(_) => report.having(&format!("repaired: {}", count(done.files, "file"))),
+            None => report,
+        })?;
+        if next.files > 0 {
+            asked.clear();
+        }
+        done = next.after(done);
     }
     if session.ui.is_json() {
         session.ui.json(&Document {
@@ -205,7 +221,7 @@ fn not_repaired(done: &Repaired) -> Option<Report> {
         FindingKind::Record(_) => report(
             Exit::Damaged,
             format!(
-                "if generation {} is active, run `kojibox-installer rollback`; then `kojibox-installer prune` removes it",
+                "if generation {} is active, run `kojibox-installer rollback`; then `kojibox-installer prune` removes it; if there is no other, `kojibox-installer uninstall` keeps the data, and the pack is installed again",
                 first.component
             ),
         ),
@@ -231,10 +247,13 @@ fn conclude(args: &Args, mut done: Repaired) -> Outcome {
     }
     let pack = done.lacking[0].pack.clone();
     let why = done.lacking.iter_mut().find_map(|l| l.why.take());
-    let exit = why.as_ref().map_or(Exit::MediumMissing, |why| kind(why.kind()));
+    let exit = match &why {
+        Some(why) if missed(why).is_none() => kind(why.kind()),
+        _ => Exit::MediumMissing,
+    };
     let hint = match exit {
         Exit::MediumMissing => format!(
-            "insert the medium that pack `{pack}` was installed from, name it with `--source`, and run the same command again"
+            "insert the medium that pack `{pack}` was installed from, name it with `--source` (several of them with one each), and run the same command again"
         ),
         _ => "use another copy of the medium, then run the same command again".to_owned(),
     };

@@ -121,7 +121,10 @@ fn packs(record: &GenerationRecord) -> Vec<Pack> {
 
 /// What the newest receipt says; that the chain is whole is for `history` to find out.
 fn last(root: &InstallRoot) -> Result<Option<Last>, Report> {
-    let receipt = receipts::newest(root.dir()).map_err(StateReport)?;
+    let receipt = match receipts::newest(root.dir()) {
+        Err(error) if error.is_damage() => None,
+        receipt => receipt.map_err(StateReport)?,
+    };
     Ok(receipt.map(|r| Last {
         txid: r.txid,
         kind: r.kind,

@@ -194,6 +194,9 @@ pub(crate) fn told(recovered: &Recovered) -> String {
         }
         RecoveredHow::Returned => "the way back to the version before is complete",
         RecoveredHow::Repaired => "the interrupted repair is complete",
+        RecoveredHow::RepairedInPart => {
+            "the interrupted repair is over, but not all of it could get its place, as said above; `kojibox-installer repair` goes on with the rest"
+        }
         RecoveredHow::Removed => "the interrupted removal is complete",
     };
     let stopped = if recovered.stopped {
@@ -273,9 +276,10 @@ pub(super) fn run(
                 // What was staged is kept, so the next attempt goes on where this one stopped.
                 Some(part) if may_ask && guide.is_interactive() => {
                     let proposed = medium.paths().next();
-                    let inserted = insert(session, guide, proposed, &part);
-                    let place = inserted.map_err(|report| report.state(error.situation().to_string()))?;
-                    place.map_or(Ok(()), |place| medium.add(place))?;
+                    let so_far = |report: Report| report.state(error.situation().to_string());
+                    let place = insert(session, guide, proposed, &part).map_err(so_far)?;
+                    let added = place.map_or(Ok(()), |place| medium.add(place));
+                    added.map_err(|error| so_far(error.into()))?;
                 }
                 _ => return Err(tx_report(session.ui, error)),
             },

@@ -83,6 +83,10 @@ pub(super) fn judge(
             continue;
         };
         verdicts.push(offer.verdict());
+        for lacking in offer.check_documents(medium)? {
+            let text = format!("`packs/{lacking}` is not on the medium; nothing that is installed needs it");
+            session.ui.note(&text);
+        }
         pick.approval = trust::approve(medium, &offer, publishers, &approvals)?;
         verdicts.extend(pick.approval.verdicts.iter().cloned());
         let active = existing.manifests.get(&pick.manifest.pack).map(|m| m.digest());

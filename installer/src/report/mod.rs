@@ -142,6 +142,7 @@ impl From<OfferError> for Report {
                 Exit::Refused,
                 "have the site sign the pack, then pass its signature with `--approval FILE`",
             ),
+            OfferError::Document { source, .. } => (kind(source.kind()), medium_hint(kind(source.kind()))),
             OfferError::TooNewForUs { .. } => (Exit::FormatTooNew, "use the installer that came with the pack"),
         };
         Self::new(exit, error).state(NOTHING_WRITTEN).hint(hint)

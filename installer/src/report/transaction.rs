@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use kojibox_console::{Exit, Report, Ui};
-use kojibox_packs::{Kind, read::ReadError, source::SourceError};
+use kojibox_packs::{
+    Kind,
+    read::{Incurable, ReadError},
+    source::SourceError,
+};
 
 use super::{kind, state::state_advice};
 use crate::transaction::{Cause, Situation, TxError};
@@ -25,7 +29,12 @@ pub(crate) fn missed(error: &ReadError) -> Option<String> {
 
 fn missing(error: &ReadError) -> Option<&Path> {
     match error {
-        ReadError::Missing(path) | ReadError::Source(SourceError::Missing(path)) => Some(path),
+        ReadError::Missing(path)
+        | ReadError::Source(SourceError::Missing(path))
+        | ReadError::Uncured {
+            why: Incurable::Part(path),
+            ..
+        } => Some(path),
         ReadError::Uncured { source, .. } => missing(source),
         // A stick that is pulled fails in the middle of a file; afterwards the file is not there.
         ReadError::Io { path, .. } | ReadError::Source(SourceError::Io { path, .. }) if !path.exists() => Some(path),

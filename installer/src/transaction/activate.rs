@@ -90,7 +90,7 @@ fn stop_for(tx: &mut Tx<'_>, target: &Target<'_>, current: &GenerationRecord) ->
 }
 
 /// Stops what runs when the record of the active generation is damaged: the front door is a copy of its launcher.
-fn stop_unknown(tx: &mut Tx<'_>, damage: &StateError) -> Result<(), Cause> {
+pub(super) fn stop_unknown(tx: &mut Tx<'_>, damage: &StateError) -> Result<(), Cause> {
     let generation = tx.active().unwrap_or_default();
     tx.note(&format!(
         "generation {generation} is stopped by the front door: {damage}"

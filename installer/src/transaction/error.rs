@@ -207,6 +207,11 @@ pub enum Situation {
         /// The active generation.
         active: Option<u64>,
     },
+    /// A damaged journal was moved to `backups/`; that is not recorded yet.
+    Aside {
+        /// The generation that the pointer names.
+        active: Option<u64>,
+    },
     /// Undoing failed too: the journal tells the next command.
     Interrupted {
         /// The generation that the pointer names.
@@ -224,6 +229,11 @@ impl fmt::Display for Situation {
         };
         match self {
             Self::Untouched { active } => write!(f, "nothing was written; {}", stays(active)),
+            Self::Aside { active } => write!(
+                f,
+                "the damaged journal was moved to `backups`, which the same command records; {}",
+                stays(active)
+            ),
             Self::Undone { active, kept, down } => {
                 let staged = if *kept > 0 {
                     format!("{} that were staged are kept for the next attempt", bytes(*kept))

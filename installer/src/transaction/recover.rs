@@ -49,6 +49,8 @@ pub enum RecoveredHow {
     Removed,
     /// A repair is complete.
     Repaired,
+    /// A repair is over, but not everything could get its place; what could not was noted.
+    RepairedInPart,
 }
 
 /// Finishes or undoes what the journal tells of. Starts no services: the machine may have been off for a month.
@@ -76,58 +78,70 @@ pub fn set_journal_aside(locked: &LockedRoot, command: &str, env: &Env<'_>) -> R
         Err(StateError::Journal { .. }) => true,
         Err(error) => return Err(untouched(error.into())),
     };
-    // What the end needs is read before anything is changed.
-    let lost = Lost::find(locked.root()).map_err(untouched)?;
-    if !damaged && lost.is_nothing() {
+    let before = aside(locked.root()).map_err(untouched)?;
+    if !damaged && before.is_none() {
         return Ok(false);
     }
-    if damaged {
-        locked.set_journal_aside().map_err(|error| untouched(error.into()))?;
-    }
-    let mut tx = Tx::new(locked, env, TxKind::Prune, command).map_err(untouched)?;
+    // What the end needs is read before anything is moved, but a pointer that cannot be read is nobody's.
+    repair::mend_pointer(locked).map_err(untouched)?;
+    let lost = Lost::find(locked.root()).map_err(untouched)?;
+    let moved = match before {
+        Some(path) if !damaged => path,
+        _ => locked
+            .set_journal_aside()
+            .map_err(|error| untouched(error.into()))?
+            .to_string(),
+    };
+    let half_done = |cause: Cause| TxError::new(cause, Situation::Aside { active: active() });
+    let mut tx = Tx::new(locked, env, TxKind::Prune, command).map_err(half_done)?;
     tx.begin.draft.txid = lost.txid;
     tx.begin.doomed.generations = lost.published;
-    tx.note("the damaged journal was moved to `backups`; what it told of was neither finished nor undone");
+    tx.note(&moved_to(&moved));
     tx.begin()?;
     prune::complete(&mut tx).map_err(|cause| tx.interrupted(cause, false))?;
     Ok(true)
+}
+
+fn moved_to(path: &str) -> String {
+    format!("the damaged journal was moved to `{path}`; what it told of was neither finished nor undone")
+}
+
+/// A journal that was set aside, by an attempt that was stopped before it could record that.
+fn aside(root: &InstallRoot) -> Result<Option<String>, Cause> {
+    let recorded: Vec<String> = receipts::readable(root.dir())?
+        .into_iter()
+        .flat_map(|r| r.notes)
+        .collect();
+    let mut there = root.journals_aside()?.into_iter().map(|path| path.to_string());
+    Ok(there.rfind(|path| !recorded.contains(&moved_to(path))))
 }
 
 /// What a transaction has left whose journal is lost: generations without a receipt.
 struct Lost {
     /// Under which its end is recorded: its own id if it had activated a generation.
     txid: String,
-    /// It had activated one.
-    activated: bool,
-    /// Those that it had published and not activated.
+    /// The one that it had published and not activated.
     published: Vec<u64>,
 }
 
 impl Lost {
     fn find(root: &InstallRoot) -> Result<Self, Cause> {
-        let history = receipts::history(root.dir())?;
-        let known = |txid: &str| history.iter().any(|(receipt, _)| receipt.txid == txid);
+        let known = receipts::txids(root.dir())?;
         let current = root.pointer()?.map(|p| p.current);
         let generations = root.generations()?;
-        let (mut own, mut published) = (None, Vec::new());
-        for record in generations.iter().map(|g| &g.record).filter(|r| !known(&r.txid)) {
-            if Some(record.id) == current {
-                own = Some(record.txid.clone());
-            } else {
-                published.push(record.id);
-            }
-        }
+        // A transaction makes one generation, with a number above all others; older ones whose receipt is lost are kept.
+        let made = generations
+            .last()
+            .filter(|g| !known.contains(&g.record.txid) && !g.pinned);
+        let activated = made.filter(|g| Some(g.record.id) == current);
+        let published = made.filter(|g| Some(g.record.id) != current);
+        let own = activated.map(|g| g.record.txid.clone());
         let ids = generations.iter().map(|g| g.record.txid.as_str());
         let newest = ids.max_by_key(|txid| receipts::number_of(txid));
         Ok(Self {
-            activated: own.is_some(),
             txid: own.map_or_else(|| receipts::next_txid(root.dir(), newest), Ok)?,
-            published,
+            published: published.iter().map(|g| g.record.id).collect(),
         })
-    }
-
-    fn is_nothing(&self) -> bool {
-        !self.activated && self.published.is_empty()
     }
 }
 
@@ -155,6 +169,8 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
     // What was seen to be so must be so after a power cut too, before anything is built on it.
     locked.store().sync_tree(&place::state())?;
     let mut tx = Tx::resume(locked, env, &found, begin);
+    point_again(&mut tx, &found)?;
+    let returning = found.records.iter().any(|r| matches!(r, Record::Return { .. })) && tx.steps().is_committed()?;
     let how = match continue_tx(&mut tx, &found) {
         // What is kept for a next attempt is worth less than an end of this one.
         Err(cause) if cause.is_no_space() => {
@@ -170,8 +186,35 @@ fn recover_found(locked: &LockedRoot, env: &Env<'_>) -> Result<Recovered, Cause>
         txid: Some(tx.begin.txid().to_owned()),
         how,
         kept,
-        stopped: found.records.contains(&Record::Stopped),
+        stopped: returning || found.records.contains(&Record::Stopped),
     })
+}
+
+/// Where the pointer cannot be read any more, the journal tells what it named. If both answers are possible it is the new
+/// generation, which is complete: its next start is the gate, and that has a way back for the data, too.
+fn point_again(tx: &mut Tx<'_>, found: &Found) -> Result<(), Cause> {
+    let why = match tx.root.pointer() {
+        Err(error) if error.is_damage() => error,
+        pointer => return Ok(pointer.map(drop)?),
+    };
+    let made = tx
+        .begin
+        .generation
+        .filter(|id| matches!(tx.root.generation(*id), Ok(Some(_))));
+    let may_be_new = |r: &Record| matches!(r, Record::Stopped | Record::Return { .. });
+    let pointer = match (found.records.last(), made) {
+        (Some(Record::Done { receipt }), _) if receipt.to.is_none() => None,
+        (Some(Record::Done { receipt }), Some(new)) if receipt.to == Some(new) => {
+            Some(tx.steps().next_pointer(new, receipt.outcome == TxOutcome::Done))
+        }
+        (Some(Record::Done { receipt }), _) if receipt.outcome == TxOutcome::Returned => tx.return_pointer(),
+        (_, Some(new)) if found.records.iter().any(may_be_new) => Some(tx.steps().next_pointer(new, false)),
+        _ => tx.begin.pointer.clone(),
+    };
+    tx.note(&format!(
+        "the pointer was damaged ({why}) and is written again from the journal"
+    ));
+    repair::write_pointer(tx.store, pointer.as_ref())
 }
 
 fn continue_tx(tx: &mut Tx<'_>, found: &Found) -> Result<RecoveredHow, Cause> {
@@ -188,7 +231,12 @@ fn continue_tx(tx: &mut Tx<'_>, found: &Found) -> Result<RecoveredHow, Cause> {
         TxKind::Prune => prune::complete(tx).map(|_| RecoveredHow::Removed),
         TxKind::Uninstall => uninstall::complete(tx).map(|_| RecoveredHow::Removed),
         TxKind::Repair if found.records.contains(&Record::Staged) => {
-            repair::complete(tx).map(|_| RecoveredHow::Repaired)
+            let carried = repair::complete(tx)?;
+            Ok(if carried.skipped.is_empty() {
+                RecoveredHow::Repaired
+            } else {
+                RecoveredHow::RepairedInPart
+            })
         }
         TxKind::Install | TxKind::Update | TxKind::Rollback | TxKind::Repair => settle_activation(tx),
     }

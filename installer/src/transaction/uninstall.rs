@@ -3,6 +3,8 @@
 //! Nothing that a person may have put somewhere is removed: what is not listed, or was changed, stays and is named. The
 //! services' data, configuration, logs and secrets stay unless a person asks for the contrary; projects always stay.
 
+use std::ffi::OsStr;
+
 use kojibox_packs::index::Entry;
 use kojibox_state::{
     CrashPoint, LockedRoot, RootPath, StoreError, dissolve,
@@ -14,7 +16,7 @@ use kojibox_state::{
 };
 
 use super::{
-    activate::{note_unclean, start_again, stop},
+    activate::{note_unclean, start_again, stop, stop_unknown},
     error::{Cause, Situation, TxError},
     finish::close,
     hashing::{Hashed, Job, hash_all},
@@ -83,21 +85,34 @@ fn remove(locked: &LockedRoot, options: &UninstallOptions, env: &Env<'_>) -> Res
     let untouched = |cause: Cause| TxError::new(cause, Situation::Untouched { active });
     let mut tx = Tx::new(locked, env, TxKind::Uninstall, &options.command).map_err(untouched)?;
     tx.begin.purge = options.purge_data;
-    let current = tx.root.current().map_err(|error| untouched(error.into()))?;
     // Before the journal says so: once it does, a stopped uninstall is carried on, not taken back.
-    if let Some(current) = current {
-        let generation = current.id;
-        match stop(&tx, &current) {
-            Ok(()) => {}
-            // Nothing runs, and the data stays as it is: that is all that is needed here.
-            Err(GateError::Unclean { services, .. }) => note_unclean(&mut tx, generation, &services),
-            Err(source) => return Err(not_begun(&mut tx, untouched(Cause::Stop { generation, source }))),
-        }
+    if let Err(cause) = stop_active(&mut tx) {
+        return Err(not_begun(&mut tx, untouched(cause)));
     }
     if let Err(error) = tx.begin() {
         return Err(not_begun(&mut tx, error));
     }
     complete(&mut tx).map_err(|cause| tx.interrupted(cause, true))
+}
+
+/// Stops what runs. That something did not stop cleanly is no reason to stay: nothing runs, and the data stays as it is.
+fn stop_active(tx: &mut Tx<'_>) -> Result<(), Cause> {
+    match tx.root.current() {
+        Ok(None) => Ok(()),
+        Ok(Some(current)) => match stop(tx, &current) {
+            Ok(()) => Ok(()),
+            Err(GateError::Unclean { services, .. }) => {
+                note_unclean(tx, current.id, &services);
+                Ok(())
+            }
+            Err(source) => Err(Cause::Stop {
+                generation: current.id,
+                source,
+            }),
+        },
+        Err(error) if error.is_damage() => stop_unknown(tx, &error),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Nothing was removed, but services were stopped: what runs runs again.
@@ -141,7 +156,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
         PASSING.to_vec()
     };
     for name in names {
-        clear_away(tx, name)?;
+        clear_away(tx, name.as_ref())?;
     }
     for name in DATA.iter().chain(&["projects"]) {
         remove_empty(tx, &RootPath::new(*name)?)?;
@@ -149,7 +164,7 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
     // The preflight's, of one that was killed.
     for entry in tx.root.dir().list(&RootPath::ROOT)? {
         if entry.raw.to_string_lossy().starts_with(PROBE) {
-            tx.store.remove_all(&RootPath::ROOT, &entry.raw)?;
+            clear_away(tx, &entry.raw)?;
         }
     }
     tx.store.sync_dir(&RootPath::ROOT)?;
@@ -162,10 +177,11 @@ pub(super) fn complete(tx: &mut Tx<'_>) -> Result<Uninstalled, Cause> {
 }
 
 /// Removes a directory of the launcher with whatever services have put into it; what does not go is told and stays.
-fn clear_away(tx: &mut Tx<'_>, name: &str) -> Result<(), Cause> {
-    match unless_absent(tx.store.remove_all(&RootPath::ROOT, name.as_ref())) {
+fn clear_away(tx: &mut Tx<'_>, name: &OsStr) -> Result<(), Cause> {
+    match unless_absent(tx.store.remove_all(&RootPath::ROOT, name)) {
         Err(error) if error.is_killed() => Err(error.into()),
         Err(error) => {
+            let name = name.to_string_lossy();
             tx.note(&format!("`{name}` could not be removed: {error}: {}", why(&error)));
             Ok(())
         }
@@ -251,9 +267,15 @@ fn remove_records(tx: &Tx<'_>, trees: &[ComponentRecord]) -> Result<(), Cause> {
     tx.steps().sync_names(&place::pack_records())?;
     tx.steps().sync_names(&place::component_records())?;
     for id in tx.root.generation_ids()? {
-        unless_absent(tx.store.remove_file(&place::generation_pin(id)))?;
-        unless_absent(tx.store.remove_file(&place::generation_bad_mark(id)))?;
-        unless_absent(tx.store.remove_file(&place::generation_record(id)))?;
+        // A replacement that was stopped leaves its new file beside the old one.
+        for document in [
+            place::generation_pin(id),
+            place::generation_bad_mark(id),
+            place::generation_record(id),
+        ] {
+            unless_absent(tx.store.remove_file(&compose::beside(&document)))?;
+            unless_absent(tx.store.remove_file(&document))?;
+        }
         remove_empty(tx, &place::generation(id))?;
     }
     for dir in [

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kojibox_packs::{
     manifest::Manifest,
     names,
+    read::{self, ReadError},
     source::{Section, SourceError},
 };
 use kojibox_signing::{Document as _, KeyId, Keyring, Namespace, Signed, Verified, VerifyError, sshsig::SshSig};
@@ -71,6 +72,16 @@ pub enum OfferError {
         wanted: String,
         /// Our version.
         ours: &'static str,
+    },
+    /// A document beside the manifest is not what the manifest states.
+    #[error("could not take document `packs/{document}` of pack `packs/{file}`")]
+    Document {
+        /// Manifest file.
+        file: String,
+        /// The document.
+        document: String,
+        /// Why.
+        source: Box<ReadError>,
     },
     /// The site's countersignature is missing or insufficient.
     #[error("pack `packs/{file}` has no sufficient approval of site root `{root16}`")]
@@ -257,6 +268,23 @@ impl Offer {
             wanted: self.manifest.min_installer.clone(),
             ours,
         })
+    }
+
+    /// Compares the documents beside the manifest with their signed hashes; gives those that the medium does not have.
+    pub(crate) fn check_documents(&self, medium: &Medium) -> Result<Vec<&str>, OfferError> {
+        let source = medium.blobs(self.source);
+        let mut lacking = Vec::new();
+        for document in self.manifest.documents() {
+            let there = read::check_document(&*source, document).map_err(|source| OfferError::Document {
+                file: self.file.clone(),
+                document: document.name.clone(),
+                source: Box::new(source),
+            })?;
+            if !there {
+                lacking.push(document.name.as_str());
+            }
+        }
+        Ok(lacking)
     }
 
     /// Who signed it, for the receipt.

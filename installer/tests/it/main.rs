@@ -7,6 +7,7 @@ mod crash;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod lost;
 mod machine;
 #[cfg(test)]
 mod outside;

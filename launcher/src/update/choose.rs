@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kojibox_packs::{
     Target,
     manifest::{Component, Kind, Manifest},
+    read,
     source::{BlobSource, Section},
 };
 use kojibox_signing::{Document as _, KeyId, Keyring, Namespace, Signed, Verified};
@@ -69,6 +70,12 @@ pub(super) fn newest(
     let Some(judged) = best(all, publishers, &known, from, ours)? else {
         return Ok(None);
     };
+    for document in judged.manifest.documents() {
+        read::check_document(source.as_ref(), document).map_err(|source| UpdateError::Read {
+            version: judged.manifest.version.clone(),
+            source: Box::new(source),
+        })?;
+    }
     let (approved_by, countersigned) = approvals(source.as_ref(), &judged, publishers)?;
     let signatures = judged.signatures.into_iter().chain(countersigned).collect();
     let publisher = &publishers[judged.publisher];

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kojibox_console::{Exit, Report};
+use kojibox_console::{Exit, Report, quoted};
 use kojibox_packs::{manifest::Manifest, read::ReadError, source::SourceError};
 use kojibox_signing::{Document, Refusal, VerifyError, root::RootError};
 use kojibox_state::{RootPathError, StateError, StoreError};
@@ -216,7 +216,7 @@ impl UpdateError {
         match self {
             // The launcher has no recovery of its own, and the installer does not know which tree was meant.
             Self::RecoveryNeeded | Self::HalfDone { .. } | Self::Unclosed { .. } => {
-                format!("run `kojibox-installer recover --root {}`", root.display())
+                format!("run `kojibox-installer recover --root {}`", quoted(root))
             }
             _ => self.advice().to_owned(),
         }

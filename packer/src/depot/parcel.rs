@@ -139,11 +139,6 @@ impl Parcel {
         )
     }
 
-    /// The documents beside the manifest, in the order of the format.
-    pub fn documents(&self) -> [&DataFile; 3] {
-        [&self.manifest.sums, &self.manifest.sbom, &self.manifest.provenance]
-    }
-
     /// Reads a document and compares it with its signed hash.
     pub fn document(&self, file: &DataFile) -> Result<Vec<u8>, Refused> {
         self.small(&Section::Packs, &file.name, file.size, &file.sha256)

@@ -167,7 +167,7 @@ impl Plan {
     /// Documents and signatures of every pack, then every manifest.
     fn place_packs(&self, packs: &Path) -> Result<(), StickError> {
         for parcel in &self.parcels {
-            for document in parcel.documents() {
+            for document in parcel.manifest.documents() {
                 write_small(packs, &document.name, &parcel.document(document)?)?;
             }
             for (name, bytes) in &parcel.signatures {

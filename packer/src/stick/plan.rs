@@ -138,7 +138,7 @@ impl Plan {
 
     fn count(&mut self) {
         let small = |p: &Parcel| {
-            let documents: u64 = p.documents().iter().map(|d| clusters(d.size)).sum();
+            let documents: u64 = p.manifest.documents().iter().map(|d| clusters(d.size)).sum();
             let signatures = p.signatures.iter().map(|(_, b)| clusters(b.len() as u64));
             documents + signatures.sum::<u64>() + clusters(p.manifest.bytes().len() as u64)
         };
@@ -189,7 +189,7 @@ fn blobs(wish: &Wish, parcels: &[Parcel]) -> Result<(Vec<Blob>, Vec<PlannedPack>
     let mut packs = Vec::new();
     for (at, parcel) in parcels.iter().enumerate() {
         let (mut size, mut shared) = (parcel.manifest.bytes().len() as u64, 0);
-        size += parcel.documents().iter().map(|d| d.size).sum::<u64>();
+        size += parcel.manifest.documents().iter().map(|d| d.size).sum::<u64>();
         for component in &parcel.manifest.components {
             let bytes = component.blob.size + component.index.size;
             size += bytes;

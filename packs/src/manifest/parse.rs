@@ -8,7 +8,7 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::Manifest;
+use super::{DataFile, Manifest};
 use crate::{Kind, limits};
 
 /// What the key `schema` starts with.
@@ -91,6 +91,11 @@ impl Document for Manifest {
 }
 
 impl Manifest {
+    /// The documents beside the manifest, in the order of the format.
+    pub fn documents(&self) -> [&DataFile; 3] {
+        [&self.sums, &self.sbom, &self.provenance]
+    }
+
     /// The bytes that are signed: keys in the order of the types, two spaces of indent, a line break at the end.
     pub fn to_canonical_json(&self) -> Vec<u8> {
         let mut out = serde_json::to_vec_pretty(self).expect("every value of a manifest has a JSON form");

@@ -18,7 +18,7 @@ pub(super) struct Plan {
     starts: BTreeMap<usize, Start>,
     /// Numbers of the frames that are needed, ascending.
     pub(super) frames: Vec<usize>,
-    /// Nothing is skipped, so the whole blob is checked.
+    /// No bytes are at hand, so the whole blob is read and checked; directories may be there.
     pub(super) whole: bool,
     /// By number of the entry, a file that is at hand only up to this byte of the raw stream, which is the end of a frame.
     cuts: BTreeMap<usize, u64>,
@@ -33,7 +33,8 @@ impl Plan {
         let wanted = index.entries().iter().enumerate().filter(|(i, _)| !skipped[*i]);
         let files = wanted.filter(|(_, entry)| entry.data_len() > 0);
         let starts: BTreeMap<usize, Start> = files.filter_map(|(i, e)| Some((i, sink.start(e)?))).collect();
-        let whole = starts.is_empty() && !skipped.contains(&true);
+        let at_hand = |(entry, skipped): (&Entry, &bool)| *skipped && !matches!(entry, Entry::Dir { .. });
+        let whole = starts.is_empty() && !index.entries().iter().zip(&skipped).any(at_hand);
         let frames = if whole {
             (0..index.frames().len()).collect()
         } else {

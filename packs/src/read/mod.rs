@@ -32,7 +32,8 @@ pub use survey::{Place, Survey, survey};
 use crate::{
     Progress,
     index::{Entry, Index},
-    manifest::Component,
+    limits,
+    manifest::{Component, DataFile},
     path::PackPath,
     source::{BlobSource, Section},
 };
@@ -140,6 +141,25 @@ pub fn read_index(source: &dyn BlobSource, component: &Component) -> Result<Veri
     let found = medium::patiently(&never, || source.read_small(&Section::Blobs, &stated.name, stated.size))?;
     let bytes = found.ok_or_else(|| ReadError::Missing(source.locate(&Section::Blobs, &stated.name)))?;
     index_from_bytes(bytes, component)
+}
+
+/// Compares a document beside a manifest with what the manifest states; false if the medium does not have it.
+pub fn check_document(source: &dyn BlobSource, file: &DataFile) -> Result<bool, ReadError> {
+    let never = AtomicBool::new(false);
+    let max = limits::SMALL.max(file.size);
+    let Some(bytes) = medium::patiently(&never, || source.read_small(&Section::Packs, &file.name, max))? else {
+        return Ok(false);
+    };
+    let (got, expected) = (Digest::of(&bytes), file.sha256);
+    if got == expected {
+        return Ok(true);
+    }
+    Err(ReadError::Damaged {
+        path: source.locate(&Section::Packs, &file.name),
+        offset: 0,
+        frame: None,
+        source: Damage::Hash { got, expected },
+    })
 }
 
 /// The same for bytes that were kept, as in the records of an install root.
@@ -251,9 +271,12 @@ pub fn bytes_needed(index: &Index, sink: &dyn TreeSink) -> u64 {
     frames.iter().map(|n| index.frames()[*n].comp_len).sum()
 }
 
-/// Looks whether the blob of `component` is on the medium, whole or in parts that fit; reads nothing of it.
+/// Looks whether anything of the blob of `component` is on the medium, whole or in parts that fit; reads nothing of it.
 pub fn find_blob(source: &dyn BlobSource, component: &Component, index: &Index) -> Result<(), ReadError> {
-    medium::Medium::open_whole(source, &component.blob, index, &AtomicBool::new(false)).map(drop)
+    let never = AtomicBool::new(false);
+    let medium = medium::Medium::open(source, &component.blob, index, &never)?;
+    let lacking = medium.is_nothing().then(|| medium.first_missing()).flatten();
+    lacking.map_or(Ok(()), Err)
 }
 
 /// Hashes a whole blob, parts in order, without decoding anything: what `sha256sum` says about it.

@@ -148,7 +148,10 @@ impl<'a> Repair<'a> {
                     match self.solve(file, group, &mut wanted) {
                         Ok(now) => *solved = Some(now),
                         Err(_) if self.cancel.load(Ordering::Relaxed) => return Err(ReadError::Cancelled),
-                        Err(why) => return Err(uncured(self.because_of_a_part(why), error)),
+                        Err(why) => {
+                            let blocks = layout.members(group).map(|n| layout.bytes_of(n));
+                            return Err(uncured(self.because_of_a_part(why, blocks), error));
+                        }
                     }
                 }
                 let all = solved.iter().flat_map(|s| &s.lost).map(|(n, _)| *n);
@@ -162,9 +165,14 @@ impl<'a> Repair<'a> {
         Err(uncured(Incurable::Otherwise, error))
     }
 
-    /// Too much is lost, and some of it only because a part is on another stick: that part is what helps.
-    fn because_of_a_part(&self, why: Incurable) -> Incurable {
-        match (why, self.medium.first_missing()) {
+    /// Too much of these blocks is lost, and some of it only because a part is on another stick: that part is what helps.
+    fn because_of_a_part(&self, why: Incurable, mut blocks: impl Iterator<Item = Range<u64>>) -> Incurable {
+        let lost = blocks.find_map(|block| {
+            [block.start, block.end - 1]
+                .into_iter()
+                .find(|at| !self.medium.has(*at))
+        });
+        match (why, lost.map(|at| self.medium.missing_at(at))) {
             (Incurable::Lost { .. }, Some(ReadError::Missing(part))) => Incurable::Part(part),
             (why, _) => why,
         }

@@ -36,7 +36,7 @@ pub fn replace_file(store: &dyn Store, path: &RootPath, bytes: &[u8], mode: File
 }
 
 /// Where [`replace_file`] writes before it publishes.
-pub(crate) fn beside(path: &RootPath) -> RootPath {
+pub fn beside(path: &RootPath) -> RootPath {
     RootPath::own(format!("{path}.new"))
 }
 

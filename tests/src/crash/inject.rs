@@ -150,6 +150,10 @@ pub(crate) fn settle(bench: &Bench, op: Op, root: &Path, rest: Rest) -> Outcome 
         // A recovery that is over has nothing left to do; what it could not remove was told, and goes with the next attempt.
         run(&mut bench.command(Op::Purge, root), Op::Purge.codes_again())?;
     }
+    if op == Op::RecoverRepair && rest == Rest::Whole {
+        // The same: what could not get its place was told, and gets it with the next repair.
+        run(&mut bench.command(Op::Repair, root), Op::Repair.codes_again())?;
+    }
     let active = check(root, Rest::Whole)?;
     let expected = active == op.ends().1 || op == Op::UpdateBroken && op.may_be_active().contains(&active);
     ensure(expected, || {
@@ -219,6 +223,13 @@ fn refuse(bench: &Bench, point: &Point, error: &str, lasts: bool) -> Outcome<Fig
     let silenced = lasts && call.name == "write";
     let named = code == 0 || silenced || said.contains("error: ");
     ensure(known && named, || format!("it ended with {code}: {said}"))?;
+    if op.mends() && code == 0 && !is_interrupted(&root) {
+        let sound = run(&mut bench.installer(&["verify"], &root), &[0, 21])?
+            .status
+            .success();
+        let told = said.contains("was not repaired");
+        ensure(sound || told, || format!("damage stays that nobody tells of: {said}"))?;
+    }
     settle(bench, *op, &root, Rest::Whole).map_err(|failure| failure.with(&said))?;
     let mut figures = Figures::default();
     figures.add("refusals", 1);

@@ -29,7 +29,7 @@ pub(in super::super) struct Carried {
     /// Moved to `backups/`.
     pub(super) moved: Vec<String>,
     /// What could not get its place.
-    pub(super) skipped: Vec<RootPath>,
+    pub(in super::super) skipped: Vec<RootPath>,
 }
 
 /// Puts everything in its place.

@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use carry::Carried;
 pub(super) use carry::complete;
-pub(super) use pointer::complaint as pointer_complaint;
+pub(super) use pointer::{complaint as pointer_complaint, mend_unreadable as mend_pointer, write as write_pointer};
 
 use super::{
     activate::abort,
@@ -87,7 +87,8 @@ pub struct Repaired {
 
 impl Repaired {
     /// Takes in what an earlier attempt of the same command has repaired, with the media of then.
-    pub(crate) fn follow(&mut self, before: Self) {
+    #[must_use]
+    pub(crate) fn after(mut self, before: Self) -> Self {
         self.txid = self.txid.take().or(before.txid);
         self.pointer = self.pointer.take().or(before.pointer);
         self.repaired.splice(..0, before.repaired);
@@ -95,6 +96,7 @@ impl Repaired {
         self.bytes += before.bytes;
         self.read += before.read;
         self.aside.splice(..0, before.aside);
+        self
     }
 }
 

@@ -152,7 +152,7 @@ fn check_situation(op: Op, root: &Path, error: Option<&TxError>, was: Option<u8>
             let pointer = InstallRoot::open(root).unwrap().pointer().unwrap().unwrap();
             assert_eq!(pointer.current, *generation, "{at}");
         }
-        Situation::Stopped { .. } => unreachable!("{at}: services that start again"),
+        Situation::Stopped { .. } | Situation::Aside { .. } => unreachable!("{at}: nothing of this is done here"),
         Situation::Interrupted { active, .. } => {
             let root = InstallRoot::open(root).unwrap();
             let named = root.pointer().unwrap().map(|p| p.current);
