@@ -8,6 +8,7 @@ mod crash;
 mod documents;
 #[cfg(test)]
 mod lost;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod outside;
