@@ -191,18 +191,42 @@ mod tests {
         for lost in [vec![0], vec![31], vec![0, 1], vec![7, 30], vec![0, 15, 31]] {
             for first in 0..=3 - lost.len() {
                 let rows: Vec<usize> = (first..first + lost.len()).collect();
-                let mut group = Group::new(&layout, 2);
-                let there = blocks.iter().enumerate().filter(|(n, _)| !lost.contains(n));
-                there.for_each(|(n, block)| group.feed(n, block));
-                for row in &rows {
-                    group.difference(*row, &whole.parity()[*row]);
-                }
-                let solved = group.solve(&lost, &rows);
-                assert!(
-                    solved.iter().zip(&lost).all(|(got, n)| *got == blocks[*n]),
-                    "{lost:?} from {rows:?}"
-                );
+                comes_back(&layout, &blocks, whole.parity(), &lost, &rows);
             }
         }
+    }
+
+    #[test]
+    fn any_two_of_34_blocks_come_back() {
+        let layout = Layout::new(32, 2, 4096, 1 << 20).unwrap();
+        let blocks = blocks(&layout);
+        let mut whole = Group::new(&layout, 1);
+        blocks.iter().enumerate().for_each(|(n, block)| whole.feed(n, block));
+        let pairs = (0..34).flat_map(|a| (a + 1..34).map(move |b| [a, b]));
+        let mut tried = 0;
+        for pair in pairs {
+            // Those above 31 are parity: what is lost of it only cannot help.
+            let lost: Vec<usize> = pair.into_iter().filter(|n| *n < 32).collect();
+            let rows: Vec<usize> = (0..2).filter(|row| !pair.contains(&(32 + row))).take(lost.len()).collect();
+            if !lost.is_empty() {
+                comes_back(&layout, &blocks, whole.parity(), &lost, &rows);
+            }
+            tried += 1;
+        }
+        assert_eq!(tried, 561);
+    }
+
+    fn comes_back(layout: &Layout, blocks: &[Vec<u8>], parity: &[Vec<u8>], lost: &[usize], rows: &[usize]) {
+        let mut group = Group::new(layout, 2);
+        let there = blocks.iter().enumerate().filter(|(n, _)| !lost.contains(n));
+        there.for_each(|(n, block)| group.feed(n, block));
+        for row in rows {
+            group.difference(*row, &parity[*row]);
+        }
+        let solved = group.solve(lost, rows);
+        assert!(
+            solved.iter().zip(lost).all(|(got, n)| *got == blocks[*n]),
+            "{lost:?} from {rows:?}"
+        );
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use kojibox_state::{
-    InstallRoot, LockedRoot, StateError, foreign,
+    CrashPoint, InstallRoot, LockedRoot, StateError, foreign,
     journal::{Journal, Record},
-    prepare,
+    layout::place,
+    prepare, receipts,
     store::{Fault, FaultPlan, FaultStore, RealStore},
 };
 
-use crate::support::{dir, holder};
+use crate::support::{dir, holder, receipt};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -83,7 +84,16 @@ fn an_empty_root_dissolves_without_a_trace_wherever_it_is_stopped() {
     for at in 1.. {
         let dir = dir();
         let path = dir.path().join("root");
-        drop(LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap());
+        let locked = LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap();
+        for txid in ["000001-00000000", "000002-00000000"] {
+            let previous = receipts::last_link(locked.root().dir()).unwrap();
+            let receipt = receipts::Receipt {
+                previous,
+                ..receipt(txid)
+            };
+            receipts::publish(locked.store(), &receipt).unwrap();
+        }
+        drop(locked);
         let plan = FaultPlan {
             at,
             fault: Fault::Kill,
@@ -106,6 +116,9 @@ fn an_empty_root_dissolves_without_a_trace_wherever_it_is_stopped() {
             }
             Err(error) => panic!("stopped at {at}: {error}"),
         };
+        // All receipts or none: what is left of them is a chain.
+        let left = receipts::history(again.root().dir()).unwrap().len();
+        assert!(left == 0 || left == 2, "stopped at {at}");
         let mut journal = Journal::open(again.store(), &again.root().journal().unwrap());
         journal.append(&Record::Staged).unwrap();
         journal.clear().unwrap();
@@ -151,6 +164,54 @@ fn a_journal_that_is_set_aside_is_at_one_of_two_places_wherever_that_is_stopped(
 }
 
 #[test]
+fn the_named_points_of_a_root_are_passed_and_a_stop_there_loses_nothing() {
+    for point in [CrashPoint::RootMade, CrashPoint::JournalAside, CrashPoint::Pinned] {
+        let dir = dir();
+        if point != CrashPoint::RootMade {
+            let made = LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap();
+            std::fs::create_dir_all(place::generation(1).below(dir.path())).unwrap();
+            drop(made);
+        }
+        let store = FaultStore::open(dir.path(), None, false).unwrap();
+        let faults = store.faults();
+        faults.stop_at(point);
+        let open = |store| {
+            let root = InstallRoot::open(dir.path()).unwrap();
+            LockedRoot::open_with(root, Box::new(store), &holder("x"), Duration::ZERO).unwrap()
+        };
+        let ended = match point {
+            CrashPoint::RootMade => {
+                let made = LockedRoot::create_with(Box::new(store), NOW, &holder("x"), Duration::ZERO);
+                made.map(drop)
+            }
+            CrashPoint::Pinned => open(store).pin(1, Some(NOW)).map(drop),
+            _ => open(store).set_journal_aside().map(drop),
+        };
+        assert!(ended.is_err() && faults.is_dead(), "{point:?}: {ended:?}");
+        let again = LockedRoot::open_or_create(dir.path(), NOW, &holder("x"), Duration::ZERO).unwrap();
+        assert!(!again.root().recovery_needed().unwrap(), "{point:?}");
+        let pinned = again.root().pin_mark(1).unwrap().is_some();
+        assert_eq!(pinned, point == CrashPoint::Pinned);
+    }
+}
+
+#[test]
+fn who_waits_for_a_root_that_dissolves_is_told_that_there_is_none() {
+    let dir = dir();
+    let path = dir.path().join("root");
+    let first = LockedRoot::open_or_create(&path, NOW, &holder("x"), Duration::ZERO).unwrap();
+    let waits = std::thread::spawn({
+        let path = path.clone();
+        move || LockedRoot::open(&path, &holder("second"), Duration::from_secs(20)).map(drop)
+    });
+    // Long enough to have it waiting; if it is slower, it finds no root at once, which is told the same way.
+    std::thread::sleep(Duration::from_millis(300));
+    kojibox_state::dissolve(first).unwrap();
+    let told = waits.join().unwrap();
+    assert!(matches!(told, Err(StateError::NotARoot { .. })), "{told:?}");
+}
+
+#[test]
 fn what_a_killed_probe_left_does_not_make_a_directory_foreign() {
     let dir = dir();
     std::fs::create_dir(dir.path().join(".kojibox-probe-Ab12")).unwrap();
@@ -169,6 +230,8 @@ fn newer_documents_are_refused_and_larger_ones_not_read() {
     assert_eq!(root.pointer().unwrap().unwrap().current, 3, "an addition is ignored");
     pointer(r#"{"schema":"kojibox.pointer/2","current":3}"#);
     assert!(matches!(root.pointer(), Err(StateError::Schema { .. })));
+    pointer(r#"{"schema":"kojibox.poinuer/1","current":3,"previous":null,"confirmed":true,"txid":"t"}"#);
+    assert!(matches!(root.pointer(), Err(StateError::Document { .. })));
     pointer("{");
     assert!(matches!(root.pointer(), Err(StateError::Document { .. })));
     pointer(&" ".repeat(5000));

@@ -206,6 +206,7 @@ matrix! {
     first_install_refused_by_its_gate = InstallBroken,
     update = Update,
     update_refused_by_its_gate = UpdateBroken,
+    update_of_one_pack_and_install_of_another = UpdateAndInstall,
     back = Rollback,
     pruning = Prune,
     uninstalling = Uninstall,
@@ -259,6 +260,6 @@ fn every_named_point_is_passed_and_recovered_from() {
     let all: BTreeSet<P> = P::ALL.iter().copied().collect();
     assert_eq!(
         covered, all,
-        "every point has its row here; a pointer that is rebuilt is in `documents`, making a root, setting a journal aside and pinning in `kojibox-state`"
+        "every point has its row here; a pointer that is rebuilt is in `documents`, making a root, setting a journal aside and pinning in `roots` of `kojibox-state`"
     );
 }

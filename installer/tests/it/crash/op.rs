@@ -23,10 +23,11 @@ use crate::{
     rig::{CREATED, FakeGate, NO_WAIT, Stick, Tree, World, app, fast_dir, holder, launcher, plan, same, snapshot, web},
 };
 
-/// Packs of releases 1 to 3, and how many workers read them.
+/// Packs of releases 1 to 3, another pack, and how many workers read them.
 pub(super) struct Kit {
     _stick: Stick,
     packs: Vec<PlannedPack>,
+    second: PlannedPack,
     threads: usize,
 }
 
@@ -34,16 +35,18 @@ impl Kit {
     /// Builds the packs of releases 1 to 3 on `stick`.
     pub(super) fn new(stick: Stick, trees: impl Fn(u8) -> Vec<Tree>, threads: usize) -> Self {
         let packs = (1..=3).map(|n| stick.pack(n, &trees(n))).collect();
+        let second = stick.pack_called("second", 1, &[same(3)]);
         Self {
             _stick: stick,
             packs,
+            second,
             threads,
         }
     }
 
     /// The same packs, read in another way.
     pub(super) fn reading(mut self, source: impl Fn(Arc<dyn BlobSource>) -> Arc<dyn BlobSource>) -> Self {
-        for pack in &mut self.packs {
+        for pack in self.packs.iter_mut().chain([&mut self.second]) {
             pack.source = pack.source.take().map(&source);
         }
         self
@@ -63,6 +66,7 @@ pub(super) enum Op {
     InstallBroken,
     Update,
     UpdateBroken,
+    UpdateAndInstall,
     Rollback,
     Prune,
     Uninstall,
@@ -77,6 +81,7 @@ impl Op {
         Self::InstallBroken,
         Self::Update,
         Self::UpdateBroken,
+        Self::UpdateAndInstall,
         Self::Rollback,
         Self::Prune,
         Self::Uninstall,
@@ -93,7 +98,7 @@ impl Op {
     fn history(self) -> &'static [u8] {
         match self {
             Self::Install | Self::InstallBroken => &[],
-            Self::Update | Self::UpdateBroken | Self::Uninstall | Self::Purge => &[1],
+            Self::Update | Self::UpdateBroken | Self::UpdateAndInstall | Self::Uninstall | Self::Purge => &[1],
             Self::Rollback | Self::Repair => &[1, 2],
             Self::Prune => &[1, 2, 3],
         }
@@ -104,7 +109,7 @@ impl Op {
         match self {
             Self::Install => (None, Some(1)),
             Self::InstallBroken => (None, None),
-            Self::Update => (Some(1), Some(2)),
+            Self::Update | Self::UpdateAndInstall => (Some(1), Some(2)),
             Self::UpdateBroken => (Some(1), Some(1)),
             Self::Rollback => (Some(2), Some(1)),
             Self::Prune => (Some(3), Some(3)),
@@ -166,6 +171,11 @@ impl Op {
         match self {
             Self::Install | Self::InstallBroken => install(&mut locked, &plan(&kit.packs[0]), &env).map(drop),
             Self::Update | Self::UpdateBroken => install(&mut locked, &plan(&kit.packs[1]), &env).map(drop),
+            Self::UpdateAndInstall => {
+                let mut both = plan(&kit.packs[1]);
+                both.packs.push(kit.second.clone());
+                install(&mut locked, &both, &env).map(drop)
+            }
             Self::Rollback => {
                 let options = RollbackOptions {
                     command,

@@ -81,8 +81,7 @@ fn may_be_overlooked(op: Op, plan: FaultPlan, asked: &[Asked]) -> bool {
     let obstructed = (pruned || op == Op::Repair) && plan.fault == Fault::Refused(Refusal::Denied);
     // A prune without room for its BEGIN clears staging and says it again.
     let again = op == Op::Prune && at < 2 && plan.fault == Fault::ShortWrite;
-    let repeated = again || plan.fault == Fault::Refused(Refusal::Interrupted);
-    at > done || other_way || left || obstructed || repeated
+    at > done || other_way || left || obstructed || again
 }
 
 /// Stops `op` at every mutation and refuses every mutation of the recovery that follows; then recovers.
