@@ -111,7 +111,7 @@ fn a_repair_asks_for_the_stick_that_has_the_rest() -> Outcome {
         Ok::<_, Failure>(())
     };
     spoil()?;
-    let run = exchange.run("a", None, &[("`second", "b")])?;
+    let run = exchange.run("a", None, &[("`second-1.0.0-", "b")])?;
     let run = run.args(["repair", "--root"]).arg(&root).arg("--source");
     let done = run.arg(sandbox.path("port")).answer()?;
     tree::expect_same("the trees", &reference, &sandbox.picture("root/components")?)?;
@@ -139,6 +139,43 @@ fn a_repair_asks_for_the_stick_that_has_the_rest() -> Outcome {
     ensure(code == 33 && done.stdout.contains("repaired: 1 file"), || {
         format!("exit {code}\n{}", done.stdout)
     })
+}
+
+#[test]
+fn a_repair_needs_only_the_part_that_has_what_is_bad_and_does_not_ask_in_circles() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let stick = Carried::new(&sandbox, 30_000_000, &["--part-size", "9000000"])?;
+    let root = sandbox.path("root");
+    stick.install(&root).answer()?;
+    let reference = sandbox.picture("root/components")?;
+    let exchange = Exchange::new(&sandbox, &stick.stick, &stick.publisher.root_json(), |name| {
+        [".002", ".003", ".004"].iter().any(|end| name.ends_with(end))
+    })?;
+    let spoil = |file: &str| {
+        let path = installed(&sandbox, "root", file)?;
+        std::fs::remove_file(&path).map_err(Failure::doing("could not remove an installed file"))?;
+        write(&path, "something else")
+    };
+    let repair = |run: Run, ports: &[&str]| {
+        let run = run.args(["repair", "--root"]).arg(&root);
+        ports.iter().fold(run, |run, port| run.arg("--source").arg(sandbox.path(port)))
+    };
+    let sound = || tree::expect_same("the tree", &reference, &sandbox.picture("root/components")?);
+    // The small file lies in the first part: the stick that has it is enough, and the other asks for that one.
+    spoil("a.txt")?;
+    repair(sandbox.installer([""; 0]), &["a"]).answer()?;
+    sound()?;
+    spoil("a.txt")?;
+    repair(exchange.run("b", None, &[(".tar.zst.001`", "a")])?, &["port"]).answer()?;
+    sound()?;
+    // The large one lies on both.
+    spoil("big.bin")?;
+    let asked = [(".tar.zst.002`", "b"), (".tar.zst.001`", "a")];
+    let (code, done) = repair(exchange.run("a", None, &asked)?, &["port"]).any()?;
+    let told = code == 33 && done.stdout.contains("several of them with one each");
+    ensure(told, || format!("exit {code}\n{}", done.stdout))?;
+    repair(sandbox.installer([""; 0]), &["a", "b"]).answer()?;
+    sound()
 }
 
 #[test]
