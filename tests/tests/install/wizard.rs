@@ -1,9 +1,14 @@
 //! The wizard on a terminal, with the installer that lies on the stick: what goes wrong in the middle, and how it ends well.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use kojibox_tests::{
     Failure, Outcome, Run, Sandbox, ensure,
+    image::{Access, FileSystem, Image, Mounted, system, unless_lacking},
     pack::{Publisher, host_target, tree_stack},
     terminal,
     tree::{self, Picture},
@@ -45,8 +50,14 @@ impl<'a> Stick<'a> {
         sandbox.write("publisher/two/more/b.bin", big(SECOND, 2))?;
         let stack = sandbox.write("publisher/two/stack.toml", tree_stack("1.0.0") + second)?;
         publisher.build_run(&stack).args(["--level", "1"]).answer()?;
+        // As it is shipped, without what debuggers want: a driver of FUSE takes its time.
+        let installer = sandbox.copy(&sandbox.bin("kojibox-installer"), "tools/kojibox-installer")?;
+        sandbox.run("/usr/bin/strip").arg(&installer).go()?;
         let dir = sandbox.path("stick");
-        let lay = sandbox.packer(["stick", "--part-size", "9000000"]).arg(&dir);
+        let lay = sandbox
+            .packer(["stick", "--part-size", "9000000", "--tools"])
+            .arg(sandbox.path("tools"))
+            .arg(&dir);
         let lay = lay.arg("--depot").arg(publisher.depot()).arg("--trust");
         lay.arg(publisher.root_json()).answer()?;
         let before = tree::picture(&dir)?;
@@ -81,10 +92,14 @@ impl<'a> Stick<'a> {
 
     /// What is installed is right and as much as there is; the stick is as it was. Gives the bytes that the last attempt read.
     fn expect_installed(&self) -> Outcome<u64> {
+        tree::expect_same("the stick", &self.before, &tree::picture(&self.dir)?)?;
+        self.expect_root()
+    }
+
+    fn expect_root(&self) -> Outcome<u64> {
         self.sandbox.installer(["verify", "--root"]).arg(&self.root).answer()?;
         let installed = tree::bytes_below(&self.root.join("components"));
         ensure(installed == TOTAL, || format!("{installed} bytes are installed"))?;
-        tree::expect_same("the stick", &self.before, &tree::picture(&self.dir)?)?;
         let receipts = tree::picture(&self.root.join("state/receipts"))?;
         let last = receipts
             .keys()
@@ -135,9 +150,16 @@ fn a_stick_that_is_pulled_in_the_middle_is_asked_for_and_little_is_read_again() 
         counted.display()
     );
     steps.push(step("Insert the medium that has", &put_back, "\r"));
-    let done = terminal::run(&sandbox, steps.concat())
-        .arg(stick.installer())
-        .answer()?;
+    // One read of the third part takes so long that the stick is gone before the fourth is opened.
+    let mut names = stick.before.keys();
+    let part = names.find(|name| name.starts_with("blobs/tree-") && name.ends_with(".003"));
+    let part = stick
+        .dir
+        .join(part.ok_or_else(|| Failure::new("there is no third part"))?);
+    let slow = "-f -qq -o /dev/null -e trace=read -e inject=read:delay_enter=1500000:when=1 -P";
+    let run = terminal::run(&sandbox, steps.concat()).arg("/usr/bin/strace");
+    let run = run.args(slow.split(' ')).arg(part).arg(stick.installer());
+    let done = run.answer()?;
     let shown = terminal::plain(&done.stdout);
     expect_said(
         &shown,
@@ -158,6 +180,83 @@ fn a_stick_that_is_pulled_in_the_middle_is_asked_for_and_little_is_read_again() 
     ensure(kept >= FIRST as u64 / 3 && read <= TOTAL - kept + FRAME, || {
         format!("{kept} of {TOTAL} bytes were kept, and {read} were read again\n{shown}")
     })
+}
+
+/// A shell command that has the test do `what`, and waits until it is done.
+fn by_hand(sandbox: &Sandbox, what: &str) -> String {
+    let path = sandbox.path(what);
+    format!(
+        "touch '{0}'; until [ -e '{0}-done' ]; do sleep 0.01; done",
+        path.display()
+    )
+}
+
+/// A shell command that waits until the process that runs `program` has read as many bytes as that has.
+fn until_read_through(program: &Path) -> String {
+    format!(
+        r#"for at in /proc/[0-9]*; do [ "$(readlink $at/exe)" != '{0}' ] || break; done
+        until [ "$(sed -n 's/^rchar: //p' $at/io)" -gt "$(stat -c %s '{0}')" ]; do sleep 0.01; done"#,
+        program.display()
+    )
+}
+
+#[test]
+fn a_stick_that_is_pulled_under_the_running_installer_does_not_end_it() -> Outcome {
+    let sandbox = Sandbox::without_network()?;
+    let mut stick = Stick::new(&sandbox, sandbox.path("root"))?;
+    let made = Image::make(sandbox.path("stick.img"), FileSystem::Fat32, 128 << 20).and_then(|image| {
+        let mounted = image.mount(sandbox.path("mnt"), Access::Writable)?;
+        system("cp", &[Path::new("-r"), &stick.dir.join("."), mounted.path()])?;
+        Ok(image)
+    });
+    let Some(image) = unless_lacking("FAT32 through FUSE", made)? else {
+        return Ok(());
+    };
+    let insert = || image.mount(sandbox.path("mnt"), Access::ReadOnly);
+    let mounted = insert()?;
+    stick.dir = mounted.path().to_owned();
+    let mut steps = stick.answers(&until_read_through(&stick.installer()));
+    let pull = format!(
+        "{}; {}",
+        until_staged(&stick.root, FIRST / 2),
+        by_hand(&sandbox, "pull")
+    );
+    steps.push(step("Installing", &pull, ""));
+    steps.push(step("Insert the medium that has", &by_hand(&sandbox, "insert"), "\r"));
+    let run = terminal::run(&sandbox, steps.concat()).arg(stick.installer());
+    let (done, _mounted) = thread::scope(|scope| {
+        let running = scope.spawn(move || run.answer());
+        let asked = |what: &str| {
+            while !running.is_finished() && !sandbox.path(what).exists() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            sandbox.path(what).exists()
+        };
+        let mut mounted = Some(mounted);
+        if asked("pull") {
+            mounted.take().map_or(Ok(()), Mounted::pull)?;
+            sandbox.write("pull-done", "")?;
+        }
+        if asked("insert") {
+            mounted = Some(insert()?);
+            sandbox.write("insert-done", "")?;
+        }
+        let done = running
+            .join()
+            .map_err(|_| Failure::new("the wizard could not be run"))??;
+        Ok::<_, Failure>((done, mounted))
+    })?;
+    expect_said(
+        &terminal::plain(&done.stdout),
+        &[
+            "Insert the medium that has",
+            "Kept ",
+            " of an interrupted attempt; ",
+            "Done",
+            "Uninstall:",
+        ],
+    )?;
+    stick.expect_root().map(drop)
 }
 
 #[test]
