@@ -4,7 +4,7 @@ use crate::{Run, Sandbox};
 
 /// For each three arguments: waits for a text, runs a shell command, and types an answer.
 const TERMINAL: &str = r#"
-import os, pty, subprocess, sys
+import os, pty, subprocess, sys, termios, time
 split = sys.argv.index("--")
 dialogue, command = sys.argv[1:split], sys.argv[split + 1:]
 pid, fd = pty.fork()
@@ -27,6 +27,10 @@ for text, before, answer in zip(dialogue[::3], dialogue[1::3], dialogue[2::3]):
         seen += data
     seen = seen.split(text.encode(), 1)[1]
     subprocess.run(["/bin/sh", "-ec", before], check=True)
+    # Once keys are read one by one: until then Ctrl-C is a signal, and the system shows what is typed.
+    patience = time.monotonic() + 10
+    while answer and termios.tcgetattr(fd)[3] & termios.ICANON and time.monotonic() < patience:
+        time.sleep(0.002)
     os.write(fd, answer.encode())
 while more():
     pass

@@ -19,23 +19,21 @@ const DATA: u64 = 96;
 /// A pack whose service keeps data; the second release moves it in place, and looks at its snapshot first.
 fn release(sandbox: &Sandbox, publisher: &Publisher<'_>, number: u32) -> Outcome {
     let init = format!("head -c {DATA}M /dev/urandom >\\\"$1/big\\\"");
-    let mut stack = format!(
+    let script = "cmp \\\"$1/big\\\" \\\"$1/../1/big\\\"; printf two | dd of=\\\"$1/big\\\" bs=1M seek=5 conv=notrunc";
+    let migration = format!(
+        "\n[[migration]]\nservice = \"keeper\"\nfrom = \"1\"\nto = \"2\"\nin_place = true\n\
+         command = [\"/bin/sh\", \"-ec\", \"{script}\", \"sh\", \"{{data}}\"]\n"
+    );
+    let stack = format!(
         "[pack]\nname = \"keeper\"\nversion = \"{number}.0.0\"\ntargets = [\"{}\"]\n\n\
          [[component]]\nid = \"keeper\"\nversion = \"{number}.0.0\"\ndefault = true\ndata_format = \"{number}\"\n\
          source = {{ path = \"files\" }}\n\n\
          [[service]]\nid = \"keeper\"\ncomponent = \"keeper\"\n\
          command = [\"/bin/sh\", \"-c\", \"exec sleep 1000\", \"sh\", \"{{data}}\"]\n\
-         init = {{ command = [\"/bin/sh\", \"-ec\", \"{init}\", \"sh\", \"{{data}}\"] }}\n",
-        host_target()
+         init = {{ command = [\"/bin/sh\", \"-ec\", \"{init}\", \"sh\", \"{{data}}\"] }}\n{}",
+        host_target(),
+        if number == 1 { "" } else { &migration }
     );
-    if number == 2 {
-        let script =
-            "cmp \\\"$1/big\\\" \\\"$1/../1/big\\\"; printf two | dd of=\\\"$1/big\\\" bs=1M seek=5 conv=notrunc";
-        stack += &format!(
-            "\n[[migration]]\nservice = \"keeper\"\nfrom = \"1\"\nto = \"2\"\nin_place = true\n\
-             command = [\"/bin/sh\", \"-ec\", \"{script}\", \"sh\", \"{{data}}\"]\n"
-        );
-    }
     sandbox.write(&format!("keeper-{number}/files/keeper"), format!("release {number}"))?;
     let stack = sandbox.write(&format!("keeper-{number}/stack.toml"), stack)?;
     publisher.build_run(&stack).args(["--level", "1"]).answer().map(drop)

@@ -9,7 +9,7 @@ use std::{
 use kojibox_tests::{
     Failure, Outcome, Run, Sandbox, ensure,
     image::{Access, FileSystem, Image, Mounted, system, unless_lacking},
-    pack::{Publisher, host_target, tree_stack},
+    pack::{Publisher, host_target, shipped_installer, tree_stack},
     terminal,
     tree::{self, Picture},
 };
@@ -20,7 +20,6 @@ use crate::life::big;
 /// Bytes of the two components.
 const FIRST: usize = 32 << 20;
 const SECOND: usize = 8 << 20;
-const TOTAL: u64 = (FIRST + SECOND) as u64;
 /// What may be read again of a file that was cut short: a frame, and what is small.
 const FRAME: u64 = (8 << 20) + SMALL;
 /// Headers of frames and of the archive, an index.
@@ -31,6 +30,7 @@ struct Stick<'a> {
     sandbox: &'a Sandbox,
     dir: PathBuf,
     root: PathBuf,
+    total: u64,
     before: Picture,
 }
 
@@ -43,16 +43,19 @@ fn step(text: &str, meanwhile: &str, typed: &str) -> Step {
 
 impl<'a> Stick<'a> {
     fn new(sandbox: &'a Sandbox, root: PathBuf) -> Outcome<Self> {
+        Self::with(sandbox, root, [FIRST, SECOND])
+    }
+
+    /// With components of this many bytes.
+    fn with(sandbox: &'a Sandbox, root: PathBuf, [first, second]: [usize; 2]) -> Outcome<Self> {
         let publisher = Publisher::new(sandbox, "publisher")?;
-        let second =
+        let more =
             "\n[[component]]\nid = \"second\"\nversion = \"1.0.0\"\ndefault = true\nsource = { path = \"more\" }\n";
-        sandbox.write("publisher/two/files/a.bin", big(FIRST, 1))?;
-        sandbox.write("publisher/two/more/b.bin", big(SECOND, 2))?;
-        let stack = sandbox.write("publisher/two/stack.toml", tree_stack("1.0.0") + second)?;
+        sandbox.write("publisher/two/files/a.bin", big(first, 1))?;
+        sandbox.write("publisher/two/more/b.bin", big(second, 2))?;
+        let stack = sandbox.write("publisher/two/stack.toml", tree_stack("1.0.0") + more)?;
         publisher.build_run(&stack).args(["--level", "1"]).answer()?;
-        // As it is shipped, without what debuggers want: a driver of FUSE takes its time.
-        let installer = sandbox.copy(&sandbox.bin("kojibox-installer"), "tools/kojibox-installer")?;
-        sandbox.run("/usr/bin/strip").arg(&installer).go()?;
+        shipped_installer(sandbox, "tools/kojibox-installer")?;
         let dir = sandbox.path("stick");
         let lay = sandbox
             .packer(["stick", "--part-size", "9000000", "--tools"])
@@ -65,6 +68,7 @@ impl<'a> Stick<'a> {
             sandbox,
             dir,
             root,
+            total: (first + second) as u64,
             before,
         })
     }
@@ -85,7 +89,7 @@ impl<'a> Stick<'a> {
     }
 
     /// A shell on a terminal that runs `script` with the installer as `$0`; the wizard gets `steps`.
-    fn shell(&self, script: &str, steps: Vec<Step>) -> Run {
+    fn shell(&self, script: &str, steps: &[Step]) -> Run {
         let run = terminal::run(self.sandbox, steps.concat());
         run.args(["/bin/bash", "-uc", script]).arg(self.installer())
     }
@@ -99,7 +103,7 @@ impl<'a> Stick<'a> {
     fn expect_root(&self) -> Outcome<u64> {
         self.sandbox.installer(["verify", "--root"]).arg(&self.root).answer()?;
         let installed = tree::bytes_below(&self.root.join("components"));
-        ensure(installed == TOTAL, || format!("{installed} bytes are installed"))?;
+        ensure(installed == self.total, || format!("{installed} bytes are installed"))?;
         let receipts = tree::picture(&self.root.join("state/receipts"))?;
         let last = receipts
             .keys()
@@ -177,8 +181,9 @@ fn a_stick_that_is_pulled_in_the_middle_is_asked_for_and_little_is_read_again() 
     let counted = std::fs::read_to_string(&counted).map_err(Failure::doing("could not read what was staged"))?;
     let kept: u64 = counted.lines().filter_map(|line| line.parse::<u64>().ok()).sum();
     let read = stick.expect_installed()?;
-    ensure(kept >= FIRST as u64 / 3 && read <= TOTAL - kept + FRAME, || {
-        format!("{kept} of {TOTAL} bytes were kept, and {read} were read again\n{shown}")
+    ensure(kept >= FIRST as u64 / 3 && read <= stick.total - kept + FRAME, || {
+        let total = stick.total;
+        format!("{kept} of {total} bytes were kept, and {read} were read again\n{shown}")
     })
 }
 
@@ -203,8 +208,9 @@ fn until_read_through(program: &Path) -> String {
 #[test]
 fn a_stick_that_is_pulled_under_the_running_installer_does_not_end_it() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let mut stick = Stick::new(&sandbox, sandbox.path("root"))?;
-    let made = Image::make(sandbox.path("stick.img"), FileSystem::Fat32, 128 << 20).and_then(|image| {
+    // Small, because the driver writes ten megabytes a second.
+    let mut stick = Stick::with(&sandbox, sandbox.path("root"), [24 << 20, 1 << 20])?;
+    let made = Image::make(sandbox.path("stick.img"), FileSystem::Fat32, 96 << 20).and_then(|image| {
         let mounted = image.mount(sandbox.path("mnt"), Access::Writable)?;
         system("cp", &[Path::new("-r"), &stick.dir.join("."), mounted.path()])?;
         Ok(image)
@@ -216,11 +222,7 @@ fn a_stick_that_is_pulled_under_the_running_installer_does_not_end_it() -> Outco
     let mounted = insert()?;
     stick.dir = mounted.path().to_owned();
     let mut steps = stick.answers(&until_read_through(&stick.installer()));
-    let pull = format!(
-        "{}; {}",
-        until_staged(&stick.root, FIRST / 2),
-        by_hand(&sandbox, "pull")
-    );
+    let pull = format!("{}; {}", until_staged(&stick.root, 8 << 20), by_hand(&sandbox, "pull"));
     steps.push(step("Installing", &pull, ""));
     steps.push(step("Insert the medium that has", &by_hand(&sandbox, "insert"), "\r"));
     let run = terminal::run(&sandbox, steps.concat()).arg(stick.installer());
@@ -285,7 +287,7 @@ fn a_disk_that_fills_up_is_told_freed_and_installed_on_once_there_is_room() -> O
         small.display()
     );
     let mount = r#"mount -t tmpfs -o size=88m,mode=777 none "$0" && exec "$@""#;
-    let done = stick.shell(&script, steps).in_mounts(mount, &small).answer()?;
+    let done = stick.shell(&script, &steps).in_mounts(mount, &small).answer()?;
     let shown = terminal::plain(&done.stdout);
     expect_said(
         &shown,
@@ -320,7 +322,7 @@ fn killed_while_it_installs_it_says_so_recovers_and_keeps_what_was_verified() ->
         let mut steps = stick.answers(":");
         steps.push(step("killed with 134", ":", ""));
         steps.extend(stick.answers(":"));
-        let done = stick.shell(&script, steps).answer()?;
+        let done = stick.shell(&script, &steps).answer()?;
         let shown = terminal::plain(&done.stdout);
         expect_said(
             &shown,
@@ -339,8 +341,9 @@ fn killed_while_it_installs_it_says_so_recovers_and_keeps_what_was_verified() ->
         let counted = counted.map_err(Failure::doing("could not read what was staged"))?;
         let kept: u64 = counted.lines().filter_map(|line| line.parse::<u64>().ok()).sum();
         let read = stick.expect_installed()?;
-        ensure(kept >= SECOND as u64 && read <= TOTAL - kept + SMALL, || {
-            format!("`{point}`: {kept} of {TOTAL} bytes were kept, and {read} were read again\n{shown}")
+        ensure(kept >= SECOND as u64 && read <= stick.total - kept + SMALL, || {
+            let total = stick.total;
+            format!("`{point}`: {kept} of {total} bytes were kept, and {read} were read again\n{shown}")
         })?;
     }
     Ok(())
