@@ -160,6 +160,10 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
+        // What a failed test has left running; afterwards its place could not be found any more.
+        for (id, _) in platform::processes_below(&self.at) {
+            platform::end(id);
+        }
         let unmount = || {
             // A plain user may unmount FUSE's only.
             system("fusermount", &[Path::new("-u"), &self.at]).or_else(|_| system("umount", &[&self.at]))
@@ -170,6 +174,10 @@ impl Drop for Mounted {
                 break;
             }
             thread::sleep(Duration::from_millis(50));
+        }
+        if is_mount(&self.at) {
+            // Somebody has a file open there still.
+            drop(system("umount", &[Path::new("-l"), &self.at]));
         }
         for _ in 0..200 {
             if drivers(&self.at).is_empty() {
