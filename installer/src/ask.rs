@@ -2,6 +2,8 @@
 
 use kojibox_console::{Report, Ui};
 
+use crate::report::NOTHING_WRITTEN;
+
 /// Puts questions to a person. Each names the flag that answers it where nobody can be asked.
 pub(crate) trait Asker {
     /// True if somebody can answer.
@@ -26,6 +28,11 @@ pub(crate) trait Asker {
     fn multi_select(&self, question: &str, items: &[(String, bool)], flag: &str) -> Result<Vec<usize>, Report>;
 }
 
+/// Who leaves a question has had nothing written; who asks in the middle of its work says what is there instead.
+fn unwritten(report: Report) -> Report {
+    report.state(NOTHING_WRITTEN)
+}
+
 impl Asker for Ui {
     fn is_interactive(&self) -> bool {
         Ui::is_interactive(self)
@@ -40,7 +47,7 @@ impl Asker for Ui {
     }
 
     fn confirm(&self, question: &str, default: bool, flag: &str) -> Result<bool, Report> {
-        Ui::confirm(self, question, default, flag)
+        Ui::confirm(self, question, default, flag).map_err(unwritten)
     }
 
     fn input(
@@ -50,14 +57,14 @@ impl Asker for Ui {
         flag: &str,
         validate: &dyn Fn(&str) -> Result<(), String>,
     ) -> Result<String, Report> {
-        Ui::input(self, question, default, flag, validate)
+        Ui::input(self, question, default, flag, validate).map_err(unwritten)
     }
 
     fn select(&self, question: &str, items: &[String], default: usize, flag: &str) -> Result<usize, Report> {
-        Ui::select(self, question, items, default, flag)
+        Ui::select(self, question, items, default, flag).map_err(unwritten)
     }
 
     fn multi_select(&self, question: &str, items: &[(String, bool)], flag: &str) -> Result<Vec<usize>, Report> {
-        Ui::multi_select(self, question, items, flag)
+        Ui::multi_select(self, question, items, flag).map_err(unwritten)
     }
 }

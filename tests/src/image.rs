@@ -25,6 +25,8 @@ pub enum FileSystem {
     ExFat,
     /// What disks have; needs a loop device, so root.
     Ext4,
+    /// What disks have whose files share blocks; has 300 MiB at least. Needs a loop device, so root.
+    Xfs,
 }
 
 /// What may be done with a mounted file system.
@@ -54,6 +56,7 @@ impl Image {
             FileSystem::Fat32 => ("mkfs.vfat", &["-F", "32"]),
             FileSystem::ExFat => ("mkfs.exfat", &[]),
             FileSystem::Ext4 => ("mkfs.ext4", &["-q", "-F", "-E", "root_owner=65534:65534"]),
+            FileSystem::Xfs => ("mkfs.xfs", &["-q", "-f", "-m", "reflink=1"]),
         };
         let args = words.iter().map(Path::new).chain([file.as_path()]);
         system(program, &args.collect::<Vec<_>>())?;
@@ -92,16 +95,20 @@ impl Image {
                 options += ",uid=65534,gid=65534";
                 "mount.exfat-fuse"
             }
-            FileSystem::Ext4 => "mount",
+            FileSystem::Ext4 | FileSystem::Xfs => "mount",
         };
         // The programs under test run as somebody else when the tests run as root.
-        if self.kind != FileSystem::Ext4 && platform::User::if_root().is_some() {
+        if program != "mount" && platform::User::if_root().is_some() {
             options += ",allow_other";
         }
         system(program, &[Path::new("-o"), Path::new(&options), from, &mounted.at])?;
         // A driver goes into the background before it knows whether it may mount.
         for _ in 0..100 {
             if is_mount(&mounted.at) {
+                if self.kind == FileSystem::Xfs && access == Access::Writable {
+                    // It is made for root.
+                    system("chown", &[Path::new("65534:65534"), &mounted.at])?;
+                }
                 return Ok(mounted);
             }
             thread::sleep(Duration::from_millis(20));
@@ -140,8 +147,23 @@ impl Mounted {
     }
 }
 
+impl Mounted {
+    /// Pulls it out: whoever has a file of it open reads nothing more, and where it was is an empty directory.
+    pub fn pull(self) -> Outcome {
+        let drivers = drivers(&self.at);
+        ensure(!drivers.is_empty(), || "no driver of FUSE serves it".into())?;
+        let args = ["-KILL"].into_iter().chain(drivers.iter().map(String::as_str));
+        system("kill", &args.map(Path::new).collect::<Vec<_>>())?;
+        system("umount", &[Path::new("-l"), &self.at]).map(drop)
+    }
+}
+
 impl Drop for Mounted {
     fn drop(&mut self) {
+        // What a failed test has left running; afterwards its place could not be found any more.
+        for (id, _) in platform::processes_below(&self.at) {
+            platform::end(id);
+        }
         let unmount = || {
             // A plain user may unmount FUSE's only.
             system("fusermount", &[Path::new("-u"), &self.at]).or_else(|_| system("umount", &[&self.at]))
@@ -152,6 +174,10 @@ impl Drop for Mounted {
                 break;
             }
             thread::sleep(Duration::from_millis(50));
+        }
+        if is_mount(&self.at) {
+            // Somebody has a file open there still.
+            drop(system("umount", &[Path::new("-l"), &self.at]));
         }
         for _ in 0..200 {
             if drivers(&self.at).is_empty() {

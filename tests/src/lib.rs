@@ -19,6 +19,7 @@ mod run;
 mod sandbox;
 pub mod small;
 mod story;
+pub mod terminal;
 pub mod tree;
 pub mod units;
 

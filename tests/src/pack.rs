@@ -122,6 +122,13 @@ pub fn tree_stack(version: &str) -> String {
     )
 }
 
+/// The installer as it is shipped, without what debuggers want, as `name` of the place: a slow driver of a stick takes its time.
+pub fn shipped_installer(sandbox: &Sandbox, name: &str) -> Outcome<PathBuf> {
+    let installer = sandbox.copy(&sandbox.bin("kojibox-installer"), name)?;
+    sandbox.run("/usr/bin/strip").arg(&installer).go()?;
+    Ok(installer)
+}
+
 /// Puts release `number` of the demo's recipe into `recipe/` of the place, with its program staged; gives back the
 /// definition.
 pub fn demo_stack(sandbox: &Sandbox, number: u8) -> Outcome<PathBuf> {

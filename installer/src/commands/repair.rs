@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::shared::{RootArgs, count};
 use crate::{
-    flow::{Session, insert, open_locked, recovery_needed, transact},
+    flow::{Session, hold_program, insert, open_locked, recovery_needed, transact},
     medium::{Medium, MediumError},
     report::{StateReport, kind, missed, tx_report},
     transaction::{self, Finding, FindingKind, Lacking, RepairOptions, Repaired},
@@ -120,7 +120,10 @@ pub(crate) fn run(session: &Session<'_>, args: &Args) -> Outcome {
 /// The media that were named, or the one that this program lies on; none is fine, too.
 fn medium(session: &Session<'_>, args: &Args) -> Result<Option<Medium>, Report> {
     match Medium::open(&args.source, &session.world.program, session.watch) {
-        Ok(medium) => Ok(Some(medium)),
+        Ok(medium) => {
+            hold_program(session, &medium);
+            Ok(Some(medium))
+        }
         Err(MediumError::NoSource(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use kojibox_console::{Exit, Report};
 use kojibox_state::{InstallRoot, SharedLock};
 
-use crate::{flow::Session, report::StateReport, trust::Outside};
+use crate::{
+    flow::Session,
+    report::{NOTHING_WRITTEN, StateReport},
+    trust::Outside,
+};
 
 /// How long a reader waits for the one that writes.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -119,10 +123,11 @@ pub(crate) fn open_shared(path: &Path) -> Result<(InstallRoot, SharedLock), Repo
 
 /// Says no to a question that nobody was asked, where `--yes` is missing.
 pub(crate) fn confirm(session: &Session<'_>, yes: bool, question: &str) -> Result<(), Report> {
-    if yes || session.ui.confirm(question, false, "--yes")? {
+    let answered = || session.ui.confirm(question, false, "--yes");
+    if yes || answered().map_err(|report| report.state(NOTHING_WRITTEN))? {
         return Ok(());
     }
-    Err(kojibox_console::declined(crate::report::NOTHING_WRITTEN))
+    Err(kojibox_console::declined(NOTHING_WRITTEN))
 }
 
 /// `1 file`, `2 files`.

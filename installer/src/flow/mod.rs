@@ -8,6 +8,7 @@ mod choose;
 mod diagnose;
 mod draft;
 mod existing;
+mod hold;
 mod remove;
 mod request;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use diagnose::{diagnose, show_findings};
 pub(crate) use draft::{Draft, Pick};
 pub(crate) use existing::Existing;
+pub(crate) use hold::hold_program;
 pub(crate) use remove::{names_all, remove_packs};
 pub(crate) use request::{Aim, Manner, Request};
 pub(crate) use run::{Ran, insert, manifests_of, open_locked, recover, recover_first, recovery_needed, told, transact};
@@ -155,6 +157,8 @@ fn conclude(session: &Session<'_>, request: &Request, guide: &Guide<'_>, decided
     if draft.changes_nothing(&existing) {
         return Ok(nothing_to_do(session, &root, &existing, "exactly this is installed"));
     }
+    // From here on nobody opens the program's file any more, which some drivers take for a sign to forget what was read of it.
+    hold_program(session, &medium);
     if !request.yes || request.manner == Manner::Wizard {
         guide.summarise(&summary.lines(guide.texts));
     }

@@ -439,6 +439,17 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_case_alone_need_a_volume_that_tells_them_apart() {
+        let (mut demand, mut facts) = (demand(), facts());
+        facts.place.as_mut().unwrap().1.case_sensitive = false;
+        assert_eq!(complaints(&demand, &facts), "", "nobody needs it");
+        demand.components[0].needs = vec!["case-sensitive".to_owned()];
+        insta::assert_snapshot!(complaints(&demand, &facts), @"Error 32 abilities: the file system of `/home/ani/kojibox` cannot tell `a` from `A`: needed by `postgres`");
+        facts.place.as_mut().unwrap().1.case_sensitive = true;
+        assert_eq!(complaints(&demand, &facts), "");
+    }
+
+    #[test]
     fn a_stick_as_target_is_refused_for_data_and_programs() {
         let mut facts = facts();
         facts.place.as_mut().unwrap().1 = Abilities {

@@ -91,7 +91,9 @@ impl Guide<'_> {
             .iter()
             .map(|c| {
                 let title = humane(&c.title, self.texts, &c.id);
-                let label = format!("{title} {} ({}, {})", c.version, bytes(c.installed_size), c.license);
+                let license = if c.license.is_empty() { "" } else { ", " };
+                let about = format!("{}{license}{}", bytes(c.installed_size), c.license);
+                let label = format!("{title} {} ({about})", c.version);
                 (label, preselected.contains(&c.id))
             })
             .collect();
@@ -294,6 +296,7 @@ mod tests {
         ]
         .into();
         pack.components = vec![component("web", true, &[]), component("extra", false, &[])];
+        pack.components[1].license.clear();
         pack
     }
 
@@ -307,7 +310,7 @@ mod tests {
         # Komponen Tepi
         ? Komponen (spasi memilih, enter melanjutkan)
           [x] web 1.0.0 (1.0 MiB, MIT)
-          [ ] extra 1.0.0 (1.0 MiB, MIT)
+          [ ] extra 1.0.0 (1.0 MiB)
         ");
     }
 

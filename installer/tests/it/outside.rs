@@ -116,7 +116,8 @@ fn every_command_that_writes_recovers_first_and_the_others_report() {
     }
 }
 
-/// Every command is in one of the two lists above, or changes no root, or is `install` by another name.
+/// Every command is in one of the two lists above, or changes no root, or is `install` by another name:
+/// `wizard` is killed and run again on a terminal in `tests/tests/install/wizard.rs`.
 #[test]
 fn no_command_is_left_out() {
     let help = Machine::new().command(&["--help"]).output().unwrap();

@@ -1,6 +1,6 @@
 //! A service through its life: installed, used, updated with its data, broken, returned, rolled back.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, path::PathBuf};
 
 use kojibox_tests::{Failure, Outcome, Sandbox, ensure, http, pack::demo_stack};
 
@@ -135,6 +135,25 @@ fn down_ends_every_process_and_up_brings_the_notes_back_elsewhere() -> Outcome {
     machine.launcher(&["up"]).answer()?;
     ensure(machine.port()? == port, || format!("the port must stay {port}"))?;
     machine.expect("1.0.0", &["one"])?;
+    machine.end()
+}
+
+/// Sockets have names of a hundred bytes and less, and live elsewhere.
+#[test]
+fn in_a_root_of_250_characters_services_come_up_answer_and_go_down() -> Outcome {
+    let sandbox = Sandbox::new()?;
+    let below: PathBuf = ["l", "o", "n"].map(|c| c.repeat(83)).iter().collect();
+    let machine = Machine::with(&sandbox, sandbox.path(&below))?;
+    ensure(below.as_os_str().len() >= 250, || "it is to be long".into())?;
+    machine.install().answer()?;
+    machine.sign("one")?;
+    machine.launcher(&["logs", "guestbook"]).answer()?;
+    machine.launcher(&["down"]).answer()?;
+    sandbox.expect_no_survivors()?;
+    machine.launcher(&["up"]).warns().answer()?;
+    machine.release(2)?;
+    machine.update().answer()?;
+    machine.expect("2.0.0", &["one"])?;
     machine.end()
 }
 

@@ -3,7 +3,11 @@
 mod life;
 mod meet;
 mod own;
+#[cfg(target_os = "linux")]
+mod reflink;
 mod story;
+#[cfg(unix)]
+mod wizard;
 
 use std::path::PathBuf;
 
@@ -22,11 +26,16 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     /// The publisher has built release 1; nothing is installed.
     fn new(sandbox: &'a Sandbox) -> Outcome<Self> {
+        Self::with(sandbox, sandbox.path("akar saya"))
+    }
+
+    /// The same, to be installed in `root`.
+    fn with(sandbox: &'a Sandbox, root: PathBuf) -> Outcome<Self> {
         let publisher = Publisher::new(sandbox, "publisher")?;
         let machine = Self {
             sandbox,
             publisher,
-            root: sandbox.path("akar saya"),
+            root,
         };
         machine.release(1)?;
         Ok(machine)

@@ -11,8 +11,6 @@ mod sources;
 #[cfg(unix)]
 mod swapped;
 mod tampered;
-#[cfg(unix)]
-mod terminal;
 mod trust;
 
 use std::path::PathBuf;

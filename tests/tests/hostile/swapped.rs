@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use kojibox_tests::{
     Done, Failure, Outcome, Run, Sandbox, ensure,
     pack::{Publisher, tree_stack},
-    tree,
+    terminal, tree,
 };
 
 use crate::{
     forge::{noise, read, write},
     media::Carried,
-    terminal,
 };
 
 /// Two sticks `a` and `b` and a port: only what `is_on_b` takes is on `b`, manifests and trust are on both.

@@ -132,7 +132,7 @@ fn small_dir(sandbox: &Sandbox) -> Outcome<PathBuf> {
 #[test]
 fn a_disk_that_fills_up_gets_room_again_and_the_same_command_goes_on() -> Outcome {
     let sandbox = Sandbox::without_network()?;
-    let (publisher, _) = published(&sandbox)?;
+    let (publisher, total) = published(&sandbox)?;
     let dir = small_dir(&sandbox)?;
     // Somebody else takes all but 8 MiB once 100 of 144 are staged; 64 MiB of room are given back, the rest is kept.
     let script = r#"
@@ -154,6 +154,7 @@ fn a_disk_that_fills_up_gets_room_again_and_the_same_command_goes_on() -> Outcom
         [ ! -e "$1/root/state/current.json" ] || { echo "nothing may be active"; exit 1; }
         [ "$(free "$1")" -ge 60 ] || { echo "only $(free "$1") MiB are free"; exit 1; }
         rm "$1/full"
+        echo "kept $(find "$1/root/staging" -type f -printf '%i %s\n' | sort -u | awk '{sum += $2} END {print sum + 0}')"
         install "$@" --json || exit 1
         "$0" verify --root "$1/root"
     "#;
@@ -162,7 +163,20 @@ fn a_disk_that_fills_up_gets_room_again_and_the_same_command_goes_on() -> Outcom
     ensure(said.contains("that were staged are kept for the next attempt"), || {
         said.clone()
     })?;
-    ensure(said.contains("of an interrupted attempt;"), || said.clone())
+    ensure(said.contains("of an interrupted attempt;"), || said.clone())?;
+    let kept = said
+        .lines()
+        .find_map(|line| line.strip_prefix("kept ")?.parse::<u64>().ok());
+    let document = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    let document: Value = serde_json::from_str(document).map_err(Failure::doing(format!("no JSON in\n{said}")))?;
+    let (kept, read) = (
+        kept.unwrap_or(0),
+        document["bytes"]["read"].as_u64().unwrap_or(u64::MAX),
+    );
+    // What was not kept, and the frame in which the room ended.
+    ensure(kept > 0 && read <= total - kept + (9 << 20), || {
+        format!("{kept} of {total} bytes were kept, and {read} were read again\n{said}")
+    })
 }
 
 #[test]

@@ -10,3 +10,5 @@ mod plain;
 mod recipes;
 mod repair;
 mod speech;
+#[cfg(target_os = "linux")]
+mod wizard;
