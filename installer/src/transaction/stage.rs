@@ -230,7 +230,7 @@ fn count(tx: &mut Tx<'_>, placed: &Placed, read: u64) {
 }
 
 /// A medium that had to be repaired is failing: the person should know, and the receipt.
-fn tell_repaired(tx: &mut Tx<'_>, blob: &str, blocks: u64) {
+pub(super) fn tell_repaired(tx: &mut Tx<'_>, blob: &str, blocks: u64) {
     let what = match blocks {
         0 => return,
         1 => "one block".to_owned(),

@@ -289,7 +289,7 @@ fn nothing_below_the_source_is_opened_for_writing() -> Outcome {
     let damaged = root.join("components").join(damaged.map_or("", String::as_str));
     fs::remove_file(&damaged).map_err(Failure::doing("could not remove an installed file"))?;
     write(&damaged, "something else")?;
-    only_reads(on_root(&["repair"]).says("1 file (2."))?;
+    only_reads(on_root(&["repair"]).says("1 file (2.").says("repaired one block"))?;
     tree::expect_same("the tree", &installed, &sandbox.picture("root/components")?)?;
     only_reads(on_root(&["doctor"]))?;
     stick

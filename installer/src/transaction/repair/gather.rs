@@ -13,7 +13,7 @@ use super::{
         hashing::{Hashed, Job, hash_all},
         place_tree::{file_mode, share},
         sink::StagingSink,
-        stage::read_into,
+        stage::{read_into, tell_repaired},
         tx::Tx,
         verify::{Finding, is_program},
     },
@@ -138,15 +138,18 @@ fn read_wanted(
     }
     let (mut placed, mut why) = (wanted.placed(), None);
     for origin in &wanted.origins {
-        let (read, done) = {
+        let done = {
             let mut sink = StagingSink::new(tx.store, top, &placed);
             let done = read_into(tx, &*origin.source, &origin.component, &origin.index, &mut sink);
             if let Some(cause) = sink.into_failure() {
                 return Err(cause);
             }
-            (done.as_ref().map_or(0, |r| r.bytes_read), done)
+            done
         };
-        tx.begin.draft.bytes.read += read;
+        if let Ok(report) = &done {
+            tx.begin.draft.bytes.read += report.bytes_read;
+            tell_repaired(tx, &origin.component.blob.name, report.repaired);
+        }
         tx.check_cancel()?;
         for path in keep_whole(tx, wanted, top)? {
             let (at, entry) = (top.join(&path)?, wanted.index.get(&path));
