@@ -5,6 +5,7 @@
 //! only, because `strace` and a loop-mounted ext4 are. A bounded sample runs with the tests, the whole with
 //! `cargo crash-matrix`, which prints how much was covered.
 
+mod actors;
 mod bench;
 mod cut;
 mod disk;
