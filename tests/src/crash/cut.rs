@@ -22,6 +22,8 @@ const SIZE: u64 = 40 << 20;
 /// How the file system is mounted, by turns.
 const OPTIONS: [&str; 3] = ["data=ordered", "data=writeback", "data=ordered,commit=1"];
 
+/// How often a command is measured.
+const TRIALS: usize = 3;
 /// How long a program that was on a disk may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,14 +97,23 @@ fn disk(bench: &Bench, op: Op) -> Outcome<(PathBuf, Duration)> {
         copy_tree(&bench.prepared(op)?, &mounted.root())?;
     }
     mounted.leave()?;
+    // The fastest of some: what else this machine does makes one slow, and cuts would come after its end.
+    let took = (0..TRIALS)
+        .map(|_| trial(bench, op, &image))
+        .collect::<Outcome<Vec<_>>>()?;
+    Ok((image, took.into_iter().min().unwrap_or_default()))
+}
+
+/// How long `op` takes on a copy of `image`.
+fn trial(bench: &Bench, op: Op, image: &Path) -> Outcome<Duration> {
     let trial = bench.path("trial");
-    fs::copy(&image, &trial).map_err(Failure::doing("could not copy a disk"))?;
+    fs::copy(image, &trial).map_err(Failure::doing("could not copy a disk"))?;
     let mounted = Mounted::new(&trial, bench.path("mount"), OPTIONS[0])?;
     let began = Instant::now();
     run(&mut bench.command(op, &mounted.root()), &[op.code()])?;
     let took = began.elapsed();
     mounted.leave()?;
-    Ok((image, took))
+    Ok(took)
 }
 
 /// Cuts the power at seeded moments of every command by turns. Needs root, for the mounts.
@@ -120,7 +131,7 @@ pub fn cut_real_disks(bench: &Bench, extent: Extent) -> Outcome<Figures> {
         figures.merge(cut(bench, (*op, image, *took), options, seed).map_err(|failure| failure.at(&place))?);
     }
     // Cuts that came before or after everything would show nothing.
-    figures.expect("of them with something to recover", extent.of(3, 70))?;
+    figures.expect("of them with something to recover", extent.of(3, 60))?;
     Ok(figures)
 }
 
