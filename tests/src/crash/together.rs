@@ -54,7 +54,7 @@ pub fn interleave(bench: &Bench, extent: Extent) -> Outcome<Figures> {
     // this machine has other work too.
     for (what, at_least) in [
         ("commands that ran while another did", extent.of(12, 300)),
-        ("commands killed", extent.of(4, 100)),
+        ("commands killed", extent.of(3, 100)),
         ("commands that found it busy", extent.of(0, 5)),
         ("ends that left something to recover", extent.of(0, 10)),
     ] {
