@@ -220,3 +220,22 @@ fn selection(questions: &[u32], extent: Extent, salt: u64) -> Vec<Vec<u32>> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Extent, every, selection};
+
+    #[test]
+    fn every_combination_is_there_once_and_a_selection_is_some_of_them() {
+        let questions = [2, 4, 2, 4];
+        let all = every(&questions);
+        let different: BTreeSet<_> = all.iter().collect();
+        assert_eq!((all.len(), different.len()), (64, 64));
+        assert_eq!(every(&[]), [Vec::<u32>::new()]);
+        let some = selection(&questions, Extent::Whole, 1);
+        assert!(some.iter().all(|answers| different.contains(answers)));
+        assert!(some.iter().collect::<BTreeSet<_>>().len() > 20);
+    }
+}
