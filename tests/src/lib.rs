@@ -13,6 +13,7 @@ mod failure;
 pub mod http;
 pub mod image;
 pub mod pack;
+mod part;
 mod platform;
 mod programs;
 mod run;
@@ -25,6 +26,7 @@ pub mod units;
 
 pub use choices::Choices;
 pub use failure::{Failure, Outcome, ensure};
+pub use part::Part;
 pub use programs::{Programs, workspace};
 pub use run::{Done, Run, Started};
 pub use sandbox::{Network, Sandbox};

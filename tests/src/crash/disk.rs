@@ -9,8 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
-    rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use kojibox_signing::Digest;
@@ -46,16 +45,49 @@ enum Node {
     Link(String),
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Content {
     /// Shared by the states that have them in common.
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<Bytes>,
     mode: u32,
+}
+
+/// Bytes of a file, with their digest once somebody has asked for it: most files are the same in most states.
+#[derive(Debug, Default)]
+struct Bytes {
+    all: Vec<u8>,
+    digest: OnceLock<Digest>,
+}
+
+impl Bytes {
+    fn new(all: Vec<u8>) -> Arc<Self> {
+        let digest = OnceLock::new();
+        Arc::new(Self { all, digest })
+    }
+
+    fn digest(&self) -> &Digest {
+        self.digest.get_or_init(|| Digest::of(&self.all))
+    }
+
+    /// To be changed: an own copy if another state has them too.
+    fn change(this: &mut Arc<Self>) -> &mut Vec<u8> {
+        let own = Arc::make_mut(this);
+        own.digest = OnceLock::new();
+        &mut own.all
+    }
+}
+
+impl Clone for Bytes {
+    fn clone(&self) -> Self {
+        let digest = OnceLock::new();
+        let all = self.all.clone();
+        Self { all, digest }
+    }
 }
 
 #[derive(Clone, Debug)]
 enum Change {
-    Write(usize, Rc<[u8]>),
+    Write(usize, Arc<[u8]>),
     Length(usize),
     Mode(u32),
 }
@@ -66,7 +98,7 @@ impl Change {
         match self {
             Self::Write(at, bytes) => {
                 let len = if way == 2 { bytes.len() / 2 } else { bytes.len() };
-                let (end, content) = (at + len, Arc::make_mut(&mut content.bytes));
+                let (end, content) = (at + len, Bytes::change(&mut content.bytes));
                 if content.len() < end {
                     content.resize(end, 0);
                 }
@@ -76,7 +108,7 @@ impl Change {
                     content[*at..end].copy_from_slice(&bytes[..len]);
                 }
             }
-            Self::Length(len) => Arc::make_mut(&mut content.bytes).resize(*len, 0),
+            Self::Length(len) => Bytes::change(&mut content.bytes).resize(*len, 0),
             Self::Mode(mode) => content.mode = *mode,
         }
     }
@@ -189,8 +221,8 @@ impl Disk {
                 self.make(path, Node::File { durable, now })
             }
             Event::Write(path, at, bytes) => self.change(path, |now| {
-                let at = if *at == usize::MAX { now.bytes.len() } else { *at };
-                Change::Write(at, Rc::from(&bytes[..]))
+                let at = if *at == usize::MAX { now.bytes.all.len() } else { *at };
+                Change::Write(at, Arc::from(&bytes[..]))
             }),
             Event::Truncate(path, len) => self.change(path, |_| Change::Length(*len)),
             Event::Mode(path, mode) => self.change(path, |_| Change::Mode(*mode)),
@@ -235,25 +267,28 @@ impl Disk {
         }
     }
 
-    /// How many questions a cut now leaves open.
-    pub(crate) fn open(&self) -> usize {
-        self.names.len() + self.bytes.len()
+    /// The questions that a cut now leaves open: in how many ways each may be answered.
+    pub(crate) fn questions(&self) -> Vec<u32> {
+        let names = self.names.iter().map(|_| 2);
+        names
+            .chain(self.bytes.iter().map(|(_, change)| change.ways()))
+            .collect()
     }
 
-    /// The state after a cut; `choose` answers question `n` with a number below the second: 0 lost, 1 whole, 2 half, 3 zeros.
-    pub(crate) fn after_cut(&self, choose: &mut dyn FnMut(usize, u32) -> u32) -> State {
+    /// The state after a cut that answered the questions so: 0 lost, 1 whole, 2 half, 3 zeros.
+    pub(crate) fn after_cut(&self, answers: &[u32]) -> State {
         let mut nodes = self.nodes.clone();
-        for (n, change) in self.names.iter().enumerate() {
-            if choose(n, 2) == 1 {
+        let (names, bytes) = answers.split_at(self.names.len());
+        for (change, way) in self.names.iter().zip(names) {
+            if *way > 0 {
                 apply(&mut nodes, change);
             }
         }
-        for (n, (id, change)) in self.bytes.iter().enumerate() {
-            let way = choose(self.names.len() + n, change.ways());
-            if way > 0
+        for ((id, change), way) in self.bytes.iter().zip(bytes) {
+            if *way > 0
                 && let Node::File { durable, .. } = &mut nodes[*id]
             {
-                change.apply(durable, way);
+                change.apply(durable, *way);
             }
         }
         State { nodes }
@@ -261,7 +296,7 @@ impl Disk {
 
     /// What the programs see now.
     pub(crate) fn now(&self) -> State {
-        self.after_cut(&mut |_, _| 1)
+        self.after_cut(&vec![1; self.questions().len()])
     }
 }
 
@@ -288,7 +323,7 @@ fn load(path: &Path) -> Outcome<Node> {
         return Ok(Node::Link(target.to_string_lossy().into_owned()));
     }
     let durable = Content {
-        bytes: Arc::new(fs::read(path).map_err(failed())?),
+        bytes: Bytes::new(fs::read(path).map_err(failed())?),
         mode: platform::mode(&meta),
     };
     let now = durable.clone();
@@ -307,8 +342,8 @@ impl State {
                     format!(
                         "{:o} {} {}",
                         durable.mode,
-                        durable.bytes.len(),
-                        Digest::of(&durable.bytes[..])
+                        durable.bytes.all.len(),
+                        durable.bytes.digest()
                     )
                 }
             };
@@ -353,7 +388,7 @@ impl State {
                     Node::Link(target) => platform::symlink(target, &at),
                     Node::File { durable, .. } => match files.get(&std::ptr::from_ref(durable)) {
                         Some(first) => fs::hard_link(first, &at),
-                        None => fs::write(&at, &durable.bytes[..]).and_then(|()| {
+                        None => fs::write(&at, &durable.bytes.all).and_then(|()| {
                             files.insert(durable, at.clone());
                             platform::set_mode(&at, durable.mode)
                         }),

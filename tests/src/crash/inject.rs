@@ -33,6 +33,9 @@ struct Point {
     number: usize,
 }
 
+/// Of so many calls one may be out of reach, because another thread comes to its own call of the same number first.
+const OUT_OF_REACH: u64 = 50;
+
 /// Every call of every command that changes something in its root, and how many of other tracees cannot be told apart.
 fn points(bench: &Bench, figures: &mut Figures) -> Outcome<Vec<Point>> {
     let mut points = Vec::new();
@@ -46,32 +49,54 @@ fn points(bench: &Bench, figures: &mut Figures) -> Outcome<Vec<Point>> {
         ensure(active == op.ends().1, || format!("{op}: {active:?} is active"))?;
         let mut seen = BTreeSet::new();
         for call in recorded.calls {
-            if seen.insert((call.name.clone(), call.nth)) {
+            let first = seen.insert((call.name.clone(), call.nth));
+            figures.add("calls that change a root", 1);
+            figures.add("that another thread reaches first", u64::from(!first));
+            if first {
                 points.push(Point {
                     op,
                     shape: call.shape(&place.root()),
                     number: points.len(),
                     call,
                 });
-            } else {
-                figures.add("calls that another thread reaches first", 1);
             }
         }
         ensure(seen.len() > 5, || format!("{op} makes only {} changes", seen.len()))?;
     }
+    let (all, shared) = (
+        figures.get("calls that change a root"),
+        figures.get("that another thread reaches first"),
+    );
+    ensure(shared <= all / OUT_OF_REACH, || {
+        format!("too many of another thread: {figures}")
+    })?;
     Ok(points)
+}
+
+/// What was `tried` is accounted for: almost all of it `hit`, and all of the rest is told.
+fn accounted(figures: &Figures, tried: usize, hit: &str, missed: &[&str]) -> Outcome {
+    let tried = tried as u64;
+    let missed: u64 = missed.iter().map(|what| figures.get(what)).sum();
+    ensure(figures.get(hit) + missed == tried, || {
+        format!("{tried} were tried, and there are {figures}")
+    })?;
+    // A sample is too small for a share.
+    ensure(missed <= (tried / OUT_OF_REACH).max(3), || {
+        format!("too many were missed: {figures}")
+    })
 }
 
 /// Kills every command before every call that changes its root.
 pub fn kill_everywhere(bench: &Bench, extent: Extent) -> Outcome<Figures> {
     let mut figures = Figures::default();
     let all = points(bench, &mut figures)?;
-    figures.add("calls that change a root", all.len() as u64);
     let step = extent.of(12, 1);
     let chosen: Vec<&Point> = all.iter().filter(|point| point.number.is_multiple_of(step)).collect();
     figures.merge(each(&chosen, |point| {
         kill(bench, point).map_err(|failure| failure.at(&place(point, "killed")))
     })?);
+    let missed = ["kills at another thread's call", "points never reached"];
+    accounted(&figures, chosen.len(), "kills", &missed)?;
     Ok(figures)
 }
 
@@ -92,8 +117,8 @@ fn kill(bench: &Bench, point: &Point) -> Outcome<Figures> {
     let reached = at.iter().any(|at| at.shape(&root) == point.shape);
     let killed = trace::was_killed(&ended);
     figures.add("kills", u64::from(killed && reached));
-    figures.add("kills at another call", u64::from(killed && !reached));
-    figures.add("points never reached", u64::from(!killed || !reached));
+    figures.add("kills at another thread's call", u64::from(killed && !reached));
+    figures.add("points never reached", u64::from(!killed));
     if !killed {
         return Ok(figures);
     }
@@ -202,6 +227,7 @@ pub fn refuse_everywhere(bench: &Bench, extent: Extent) -> Outcome<Figures> {
         let how = format!("refused with {error}{}", if *lasts { " for good" } else { "" });
         refuse(bench, point, error, *lasts).map_err(|failure| failure.at(&place(point, &how)))
     })?);
+    accounted(&figures, chosen.len(), "refusals", &["points never reached"])?;
     Ok(figures)
 }
 
@@ -210,7 +236,7 @@ fn refuse(bench: &Bench, point: &Point, error: &str, lasts: bool) -> Outcome<Fig
     let place = bench.copy(*op)?;
     let root = place.root();
     let when = format!("{}{}", call.nth, if lasts { "+" } else { "" });
-    let ended = trace::injecting(
+    let (ended, refused) = trace::refusing(
         &bench.command(*op, &root),
         &format!("{}:error={error}:when={when}", call.name),
     )?;
@@ -232,6 +258,7 @@ fn refuse(bench: &Bench, point: &Point, error: &str, lasts: bool) -> Outcome<Fig
     }
     settle(bench, *op, &root, Rest::Whole).map_err(|failure| failure.with(&said))?;
     let mut figures = Figures::default();
-    figures.add("refusals", 1);
+    figures.add("refusals", u64::from(refused));
+    figures.add("points never reached", u64::from(!refused));
     Ok(figures)
 }

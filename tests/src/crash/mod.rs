@@ -5,6 +5,7 @@
 //! only, because `strace` and a loop-mounted ext4 are. A bounded sample runs with the tests, the whole with
 //! `cargo crash-matrix`, which prints how much was covered.
 
+mod actors;
 mod bench;
 mod cut;
 mod disk;
@@ -33,7 +34,7 @@ use std::{
     thread,
 };
 
-use crate::Outcome;
+use crate::{Outcome, ensure};
 
 /// How much is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,20 @@ impl Figures {
         self.0.iter().find(|(name, _)| name == what).map_or(0, |(_, n)| *n)
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Each with its number, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(what, n)| (what.as_str(), *n))
+    }
+
+    /// Fails unless there are `at_least` so many of `what`: too few would mean that nothing was looked for.
+    pub fn expect(&self, what: &str, at_least: u64) -> Outcome {
+        ensure(self.get(what) >= at_least, || {
+            format!("{what}: expected at least {at_least}, got {self}")
+        })
+    }
+
+    /// Adds those of another walk.
+    pub fn merge(&mut self, other: Self) {
         for (what, n) in other.0 {
             self.add(what, n);
         }

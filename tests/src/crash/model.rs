@@ -23,6 +23,8 @@ use crate::{
 pub(crate) enum Rest {
     /// Exactly what generations name has a final name.
     Clean,
+    /// The same, but a prune may have left the empty directory of what was the highest number then.
+    Pruned,
     /// A removal that the file system refused may have left something for the next command.
     Whole,
 }
@@ -54,7 +56,8 @@ pub(crate) fn inspect(root: &Path, rest: Rest, trees: Trees) -> Outcome<Active> 
         let Some(record) = document(&dir.join("record.json"))? else {
             let holds = list(&dir)?;
             // A prune leaves the directory of the highest number, empty, so that no number is given twice.
-            if holds.is_empty() && highest == id.parse().ok() {
+            let left = highest == id.parse().ok() || rest == Rest::Pruned;
+            if holds.is_empty() && left {
                 continue;
             }
             return Err(Failure::new(format!("generation {id} has no record, but {holds:?}")));
@@ -66,10 +69,10 @@ pub(crate) fn inspect(root: &Path, rest: Rest, trees: Trees) -> Outcome<Active> 
     for dir in ["components", "records/packs", "records/components"] {
         listed.extend(list(&root.join(dir))?.into_iter().map(|name| format!("{dir}/{name}")));
     }
-    let clean = if rest == Rest::Clean {
-        listed == named
-    } else {
+    let clean = if rest == Rest::Whole {
         listed.is_superset(&named)
+    } else {
+        listed == named
     };
     ensure(clean, || format!("generations name {named:?}, there is {listed:?}"))?;
     check_receipts(root)?;

@@ -12,89 +12,91 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Figures,
+    Extent, Figures,
+    actors::{Actor, READERS, actors, pace},
     bench::{Bench, run},
     each,
     model::{Rest, check, check_data},
     op::Op,
     trace,
 };
-use crate::{Choices, Failure, Outcome, ensure, platform};
+use crate::{Failure, Outcome, ensure, platform};
 
-/// Commands that change a root; the last is rare.
-const WRITERS: [&[&str]; 8] = [
-    &["update", "--yes", "--source", "{2}"],
-    &["update", "--yes", "--source", "{3}"],
-    &["rollback", "--yes"],
-    &["rollback", "--yes", "--to", "1"],
-    &["prune", "--yes", "--keep", "1"],
-    &["recover"],
-    &["install", "--yes", "--allow-downgrade", "--source", "{1}"],
-    &["uninstall", "--yes"],
-];
-/// Commands that only read.
-const READERS: [&[&str]; 3] = [&["status"], &["history"], &["verify"]];
+/// What `kill -9` makes of an exit code.
+const KILLED: i32 = 128 + 9;
+/// Another one works, or has changed the root meanwhile.
+const BUSY: i32 = 30;
 
-/// One command of an interleaving.
-struct Actor {
-    words: &'static [&'static str],
-    writes: bool,
+/// One command with its moments on this machine.
+struct Turn {
+    actor: Actor,
     starts: Duration,
     killed: Option<Duration>,
 }
 
-fn actors(seed: u64) -> Vec<Actor> {
-    let mut choices = Choices::new(seed);
-    let count = 2 + choices.below(3);
-    let actor = |_| {
-        let writes = choices.below(4) > 0;
-        let rare = usize::from(choices.below(8) > 0);
-        let all: &[&[&str]] = if writes {
-            &WRITERS[..WRITERS.len() - rare]
-        } else {
-            &READERS
-        };
-        let words = all[usize::try_from(choices.below(all.len() as u64)).unwrap_or(0)];
-        let millis = |choices: &mut Choices, most: u64| Duration::from_micros(choices.below(most * 1000));
-        let starts = millis(&mut choices, 120);
-        let killed = (choices.below(2) == 0).then(|| millis(&mut choices, 160));
-        Actor {
-            words,
-            writes,
-            starts,
-            killed,
-        }
+/// What came of one command.
+struct Ended {
+    code: i32,
+    said: String,
+    from: Instant,
+    to: Instant,
+}
+
+/// Lets seeded sets of commands loose, once with nobody killed and once with kills, on a root each; recovers, and compares
+/// with the model.
+pub fn interleave(bench: &Bench, extent: Extent) -> Outcome<Figures> {
+    let seeds: Vec<u64> = (0..extent.of(12, 200)).collect();
+    let pace = pace(bench)?;
+    let figures = each(&seeds, |seed| {
+        one(bench, *seed, pace).map_err(|failure| failure.at(&format!("interleaving {seed}")))
+    })?;
+    // Commands that came one after the other, or whose kills came too late, would show nothing. Far below what is measured:
+    // this machine has other work too.
+    for (what, at_least) in [
+        ("commands that ran while another did", extent.of(12, 300)),
+        ("commands killed", extent.of(3, 100)),
+        ("commands that found it busy", extent.of(0, 5)),
+        ("ends that left something to recover", extent.of(0, 10)),
+    ] {
+        figures.expect(what, at_least)?;
+    }
+    Ok(figures)
+}
+
+fn one(bench: &Bench, seed: u64, pace: Duration) -> Outcome<Figures> {
+    let turn = |actor: Actor| Turn {
+        starts: actor.starts.of(pace),
+        killed: None,
+        actor,
     };
-    (0..count).map(actor).collect()
+    let mut turns: Vec<Turn> = actors(seed).into_iter().map(turn).collect();
+    let told = |turns: &[Turn]| turns.iter().map(Turn::told).collect::<Vec<_>>().join("\n");
+    // How long a command takes hangs on the machine and on those that it meets, so its kill is a part of what it took here.
+    let (mut figures, ended) = loose(bench, &turns).map_err(|failure| failure.with(&told(&turns)))?;
+    for (turn, end) in turns.iter_mut().zip(&ended) {
+        turn.killed = turn.actor.killed.map(|part| part.of(end.to - end.from));
+    }
+    let (more, _) = loose(bench, &turns).map_err(|failure| failure.with(&told(&turns)))?;
+    figures.merge(more);
+    Ok(figures)
 }
 
-/// Lets `count` seeded sets of commands loose on a root each; recovers, and compares with the model.
-pub fn interleave(bench: &Bench, count: u64) -> Outcome<Figures> {
-    let seeds: Vec<u64> = (0..count).collect();
-    bench.prepared(Op::Rollback)?;
-    each(&seeds, |seed| {
-        one(bench, *seed).map_err(|failure| failure.at(&format!("interleaving {seed}")).with(&story(*seed)))
-    })
+impl Turn {
+    /// For a failure.
+    fn told(&self) -> String {
+        let words = self.actor.words.join(" ");
+        format!("`{words}` after {:?}, killed after {:?}", self.starts, self.killed)
+    }
 }
 
-/// Who took part, for a failure.
-fn story(seed: u64) -> String {
-    let told = |actor: &Actor| {
-        let Actor {
-            words, starts, killed, ..
-        } = actor;
-        format!("`{}` after {starts:?}, killed after {killed:?}", words.join(" "))
-    };
-    actors(seed).iter().map(told).collect::<Vec<_>>().join("\n")
-}
-
-fn one(bench: &Bench, seed: u64) -> Outcome<Figures> {
+/// Lets them loose on one root.
+fn loose(bench: &Bench, turns: &[Turn]) -> Outcome<(Figures, Vec<Ended>)> {
     let place = bench.copy(Op::Rollback)?;
-    let (root, actors) = (place.root(), actors(seed));
+    let root = place.root();
     let ended = thread::scope(|scope| {
-        let running: Vec<_> = actors
+        let running: Vec<_> = turns
             .iter()
-            .map(|actor| scope.spawn(|| act(bench, &root, actor)))
+            .map(|turn| scope.spawn(|| act(bench, &root, turn)))
             .collect();
         running
             .into_iter()
@@ -102,31 +104,45 @@ fn one(bench: &Bench, seed: u64) -> Outcome<Figures> {
             .collect::<Outcome<Vec<_>>>()
     })?;
     let mut figures = Figures::default();
-    let removed = actors.iter().any(|actor| actor.words[0] == "uninstall");
-    for (actor, (code, said)) in actors.iter().zip(&ended) {
-        figures.merge(judge(actor, *code, said)?);
+    figures.add("interleavings", 1);
+    for (turn, end) in turns.iter().zip(&ended) {
+        figures.merge(judge(turn, end)?);
     }
+    figures.add("commands that ran while another did", meetings(&ended));
     let recovered = run(&mut bench.installer(&["recover"], &root), &[0, 50])?;
-    if recovered.status.success() {
-        figures.add("that left something to recover", 1);
-    }
-    let active = check(&root, Rest::Clean)?;
+    let left = recovered.status.success();
+    let killed = ended.iter().any(|end| end.code == KILLED);
+    ensure(killed || !left, || {
+        "nobody was killed, and something was left to recover".into()
+    })?;
+    figures.add("ends that left something to recover", u64::from(left));
+    let active = check(&root, Rest::Pruned)?;
+    let removed = turns.iter().any(|turn| turn.actor.words[0] == "uninstall");
     ensure(active.is_some() || removed, || "nothing is active".into())?;
     check_data(&root)?;
     run(&mut bench.installer(&["recover"], &root), &[50])?;
     run(&mut bench.installer(&["status"], &root), &[0])?;
     run(&mut bench.installer(&["verify"], &root), &[0])?;
-    figures.add("interleavings", 1);
-    Ok(figures)
+    Ok((figures, ended))
 }
 
-fn act(bench: &Bench, root: &Path, actor: &Actor) -> Outcome<(i32, String)> {
+/// How many ran while another one did.
+fn meetings(all: &[Ended]) -> u64 {
+    let met = |n: usize, one: &Ended| {
+        let mut others = all.iter().enumerate().filter(|(other, _)| *other != n);
+        others.any(|(_, other)| one.from < other.to && other.from < one.to)
+    };
+    all.iter().enumerate().map(|(n, one)| u64::from(met(n, one))).sum()
+}
+
+fn act(bench: &Bench, root: &Path, turn: &Turn) -> Outcome<Ended> {
     let failed = || Failure::doing("could not run the installer");
-    thread::sleep(actor.starts);
-    let mut command = bench.installer(actor.words, root);
+    thread::sleep(turn.starts);
+    let mut command = bench.installer(turn.actor.words, root);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let from = Instant::now();
     let mut child = command.spawn().map_err(failed())?;
-    if let Some(after) = actor.killed {
+    if let Some(after) = turn.killed {
         thread::sleep(after);
         child.kill().map_err(failed())?;
     }
@@ -134,35 +150,36 @@ fn act(bench: &Bench, root: &Path, actor: &Actor) -> Outcome<(i32, String)> {
     if let Some(stderr) = &mut child.stderr {
         stderr.read_to_string(&mut said).map_err(failed())?;
     }
-    Ok((platform::code(child.wait().map_err(failed())?), said))
+    let code = platform::code(child.wait().map_err(failed())?);
+    let to = Instant::now();
+    Ok(Ended { code, said, from, to })
 }
 
 /// What a command may say while others work.
-fn judge(actor: &Actor, code: i32, said: &str) -> Outcome<Figures> {
+fn judge(turn: &Turn, end: &Ended) -> Outcome<Figures> {
+    let Ended { code, said, .. } = end;
+    let words = turn.actor.words;
     let mut figures = Figures::default();
-    let known: &[i32] = if actor.words[0] == "rollback" {
+    let known: &[i32] = match words[0] {
         // The generation to go back to was pruned meanwhile.
-        &[0, 2, 30, 40, 50, 137]
-    } else if actor.words[0] == "uninstall" || actor.words[0] == "recover" {
+        "rollback" => &[0, 2, 30, 40, 50],
         // The root is gone, or its generations are.
-        &[0, 2, 30, 50, 137]
-    } else if actor.writes {
+        "uninstall" | "recover" => &[0, 2, 30, 50],
         // 21, 41: none.
-        &[0, 30, 40, 50, 137]
-    } else {
-        &[0, 30, 41, 137]
+        _ if turn.actor.writes => &[0, 30, 40, 50],
+        _ => &[0, 30, 41],
     };
-    ensure(known.contains(&code), || {
-        format!("`{}` ended with {code}: {said}", actor.words.join(" "))
+    ensure(known.contains(code) || *code == KILLED && turn.killed.is_some(), || {
+        format!("`{}` ended with {code}: {said}", words.join(" "))
     })?;
-    match code {
-        137 => figures.add("commands killed", 1),
-        30 => {
-            figures.add("commands that found it busy", 1);
-            ensure(said.contains("error: "), || said.to_owned())?;
-        }
-        _ => figures.add("commands that ran to their end", 1),
-    }
+    figures.add("commands to be killed", u64::from(turn.killed.is_some()));
+    figures.add("commands killed", u64::from(*code == KILLED));
+    figures.add("commands that found it busy", u64::from(*code == BUSY));
+    figures.add(
+        "commands that ran to their end",
+        u64::from(![KILLED, BUSY].contains(code)),
+    );
+    ensure(*code != BUSY || said.contains("error: "), || said.clone())?;
     Ok(figures)
 }
 

@@ -163,6 +163,17 @@ pub(crate) fn injecting(program: &Command, inject: &str) -> Outcome<Output> {
     ran(strace(program, &["-o", "/dev/null", "-e", &trace, "-e", &inject]))
 }
 
+/// The same; tells also whether a call was refused.
+pub(crate) fn refusing(program: &Command, inject: &str) -> Outcome<(Output, bool)> {
+    let file = tempfile::NamedTempFile::new().map_err(Failure::doing("could not make a file"))?;
+    let path = file.path().to_string_lossy().into_owned();
+    let name = inject.split(':').next().unwrap_or_default();
+    let (trace, inject) = (format!("trace={name}"), format!("inject={inject}"));
+    let output = ran(strace(program, &["-s", "0", "-o", &path, "-e", &trace, "-e", &inject]))?;
+    let text = fs::read_to_string(file.path()).map_err(Failure::doing("could not read what `strace` wrote"))?;
+    Ok((output, text.contains(" (INJECTED)")))
+}
+
 /// A program to run with one `inject` expression, for those who do not wait for it.
 pub(crate) fn injected(program: &Command, inject: &str) -> Command {
     let name = inject.split(':').next().unwrap_or_default();

@@ -25,8 +25,7 @@ pub(crate) struct User {
 impl User {
     /// `nobody`, if this process is root.
     pub(crate) fn if_root() -> Option<Self> {
-        let own = fs::metadata("/proc/self").map_or(u32::MAX, |meta| meta.uid());
-        if own != 0 {
+        if !is_root() {
             return None;
         }
         let passwd = fs::read_to_string("/etc/passwd").ok()?;
@@ -61,6 +60,11 @@ impl User {
     pub(crate) fn give(self, path: &Path) -> io::Result<()> {
         chown(path, Some(self.uid), Some(self.gid))
     }
+}
+
+/// True if this process is root: it may mount, and run programs as another user.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// Lets everybody reach into `dir`.

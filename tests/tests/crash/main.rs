@@ -41,7 +41,7 @@ fn a_power_cut_leaves_no_state_that_cannot_be_recovered() -> Outcome {
 
 #[test]
 fn commands_that_meet_under_kill_leave_a_consistent_root() -> Outcome {
-    told(&crash::interleave(&bench()?, 12)?, "interleavings", 12)
+    told(&crash::interleave(&bench()?, Extent::Sample)?, "interleavings", 24)
 }
 
 #[test]
