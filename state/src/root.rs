@@ -239,8 +239,12 @@ impl InstallRoot {
     fn holds_something(&self, id: u64) -> Result<bool, StateError> {
         let dir = place::generation(id);
         let listed = self.dir.list(&dir)?;
-        let unfinished = [place::generation_record(id), place::generation_bad_mark(id), place::generation_pin(id)]
-            .map(|document| compose::beside(&document));
+        let unfinished = [
+            place::generation_record(id),
+            place::generation_bad_mark(id),
+            place::generation_pin(id),
+        ]
+        .map(|document| compose::beside(&document));
         let ours = |name: &String| dir.join(name).is_ok_and(|path| unfinished.contains(&path));
         Ok(listed.iter().any(|entry| !entry.name.as_ref().is_ok_and(ours)))
     }

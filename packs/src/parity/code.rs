@@ -207,7 +207,10 @@ mod tests {
         for pair in pairs {
             // Those above 31 are parity: what is lost of it only cannot help.
             let lost: Vec<usize> = pair.into_iter().filter(|n| *n < 32).collect();
-            let rows: Vec<usize> = (0..2).filter(|row| !pair.contains(&(32 + row))).take(lost.len()).collect();
+            let rows: Vec<usize> = (0..2)
+                .filter(|row| !pair.contains(&(32 + row)))
+                .take(lost.len())
+                .collect();
             if !lost.is_empty() {
                 comes_back(&layout, &blocks, whole.parity(), &lost, &rows);
             }

@@ -157,7 +157,9 @@ fn a_repair_needs_only_the_part_that_has_what_is_bad_and_does_not_ask_in_circles
     };
     let repair = |run: Run, ports: &[&str]| {
         let run = run.args(["repair", "--root"]).arg(&root);
-        ports.iter().fold(run, |run, port| run.arg("--source").arg(sandbox.path(port)))
+        ports
+            .iter()
+            .fold(run, |run, port| run.arg("--source").arg(sandbox.path(port)))
     };
     let sound = || tree::expect_same("the tree", &reference, &sandbox.picture("root/components")?);
     // The small file lies in the first part: the stick that has it is enough, and the other asks for that one.
