@@ -3,7 +3,7 @@
 use kojibox_console::{Exit, Outcome, Report, Ui};
 use kojibox_supervisor::{
     api::{Request, ServiceStatus, Status},
-    machine::State,
+    machine::{Desired, State},
 };
 
 use crate::{
@@ -21,6 +21,11 @@ struct StillThere(String, #[source] Why);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Why(String);
+
+/// Another command wants to have running what was to be stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was started again by another command", names(.0))]
+struct Overtaken(Vec<String>);
 
 /// The data of a service is not as a clean stop leaves it.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +51,18 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
     };
     let all = services.is_empty();
     let mut teller = Teller::default();
+    let mut overtaken = Vec::new();
     let look = |status: &Status| {
         drop(turn.take());
         teller.tell(ui, status, services);
-        let mut asked = status.services.iter().filter(|s| all || services.contains(&s.name));
-        let down = asked.all(ServiceStatus::is_down);
+        let asked = status.services.iter().filter(|s| all || services.contains(&s.name));
+        let down = asked.clone().all(ServiceStatus::is_down);
+        // The order had been taken before the first state was told: whoever wants it otherwise came later.
+        let again = asked.filter(|s| s.desired == Desired::Up);
+        overtaken = again.map(|s| s.name.clone()).collect();
+        if !overtaken.is_empty() {
+            return Next::Done;
+        }
         // Without names the daemon ends too, unless something stays.
         if down && (!all || status.services.iter().any(stays)) {
             Next::Done
@@ -67,6 +79,12 @@ pub(crate) fn run(place: &Place, outside: &Outside, services: &[String], ui: &Ui
         Next::Wait
     };
     let heard = session::follow(&client, request, look, interrupted)?;
+    if !overtaken.is_empty() {
+        let report = Report::new(Exit::NotReady, Overtaken(overtaken));
+        return Err(report
+            .state("the services are as that command wants them")
+            .hint("run the same command again"));
+    }
     if let Some(service) = heard.status.services.iter().find(|s| stays(s)) {
         let why = Why(service.reason.clone().unwrap_or_default());
         let report = Report::new(Exit::NotReady, StillThere(service.name.clone(), why));

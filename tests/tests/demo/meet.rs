@@ -30,9 +30,6 @@ const ALONE: [&str; 9] = [
     "status", "restart", "down", "up", "update", "rollback", "verify", "prune", "recover",
 ];
 
-/// Nobody says to a `down` that a start came after it, and it waits for the end of what runs again. After so long it is ended.
-const OVERTAKEN: Duration = Duration::from_secs(10);
-
 /// How long each takes alone on this machine, by its first word.
 struct Pace(BTreeMap<&'static str, Duration>);
 
@@ -85,7 +82,7 @@ fn actors(machine: &Machine<'_>, pace: &Pace, seed: u64) -> Vec<Actor> {
         let (words, mut run) = (ACTS[at].1, command(machine, at));
         let starts = Part::drawn(&mut choices, 2).of(pace.mean());
         let killed = (choices.below(2) == 0).then(|| Part::drawn(&mut choices, 1).of(pace.of(words[0])));
-        if let Some(after) = killed.or((words[0] == "down").then_some(OVERTAKEN)) {
+        if let Some(after) = killed {
             run = run.signal_after(after, "KILL");
         }
         Actor {
@@ -118,8 +115,8 @@ fn meet(machine: &Machine<'_>, pace: &Pace, seed: u64) -> Outcome<Figures> {
         let told = || format!("`{}` ended with {code}: {}", words.join(" "), done.stderr);
         // Done, busy, overtaken by another's orders, to be recovered, nothing to do; no way back.
         let known = matches!(code, 0 | 30 | 40 | 41 | 50) || code == 2 && words[0] == "rollback";
-        let overtaken = code == 137 && !killed && words[0] == "down" && done.stderr.contains("is running");
-        ensure(known || code == 137 && killed || overtaken, told)?;
+        let overtaken = code == 40 && words[0] == "down" && done.stderr.contains("was started again");
+        ensure(known || code == 137 && killed, told)?;
         ensure(!done.stderr.contains("panicked at"), told)?;
         // What only looks has done it, and warns of what is to be recovered.
         let looked = code == 41 && done.stderr.contains("warning: ");
