@@ -383,7 +383,7 @@ fn what_fails_after_the_new_launcher_took_over_is_told_as_that() {
         said.contains("launcher 2.0.0 is active and serves; the transaction is not closed"),
         "{said}"
     );
-    let hint = format!("kojibox-installer recover --root {}", scene.root.path.display());
+    let hint = format!("kojibox-installer recover --root \"{}\"", scene.root.path.display());
     assert!(said.contains(&hint), "{said}");
     assert_eq!(
         (&scene.pointer()["current"], &scene.pointer()["confirmed"]),
