@@ -181,7 +181,16 @@ fn keep_whole(tx: &Tx<'_>, wanted: &WantedTree, top: &RootPath) -> Result<Vec<St
     let hashed = hash_all(tx.root.dir(), &jobs, tx.env, false)?;
     let mut whole = Vec::new();
     for ((job, path), hashed) in jobs.iter().zip(paths).zip(hashed) {
-        if hashed == Hashed::Same {
+        let same = match hashed {
+            Hashed::Same => true,
+            Hashed::Differs => false,
+            // It was written just now: that it cannot be read is this disk's failure, and nothing that another medium would cure.
+            Hashed::Unreadable(_) => {
+                let again = compose::hash(tx.root.dir(), &job.path)?;
+                again.is_some_and(|(sha256, _)| sha256 == job.sha256)
+            }
+        };
+        if same {
             whole.push(path);
         } else {
             tx.store.remove_file(&job.path)?;
