@@ -128,14 +128,7 @@ fn lose_journal(machine: &Machine) {
     for at in 1.. {
         fs::remove_dir_all(&machine.root).unwrap();
         copy_tree(before.path(), &machine.root);
-        let kill = FaultPlan {
-            at,
-            fault: Fault::Kill,
-            lasting: false,
-        };
-        let store = FaultStore::open(&machine.root, Some(kill), false).unwrap();
-        let faults = store.faults();
-        let locked = LockedRoot::open_with(machine.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
+        let (locked, faults) = machine.killed_at(at);
         let first = set_journal_aside(&locked, "recover", &world.env());
         drop(locked);
         if faults.is_dead() {

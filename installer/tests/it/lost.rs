@@ -5,18 +5,12 @@ use std::fs;
 use kojibox_installer::transaction::{
     FindingKind, RepairOptions, UninstallOptions, recover, repair, set_journal_aside, uninstall, verify,
 };
-use kojibox_state::{
-    CrashPoint, LockedRoot,
-    layout::place,
-    receipts,
-    records::Pointer,
-    store::{Fault, FaultPlan, FaultStore},
-};
+use kojibox_state::{CrashPoint, layout::place, receipts, records::Pointer};
 
 use crate::{
     machine::{Machine, overwrite},
     reference::{active_release, check_finished, check_generations, check_whole, give_data},
-    rig::{NO_WAIT, copy_tree, fast_dir, holder, plan},
+    rig::{copy_tree, fast_dir, plan},
 };
 
 fn pointer(machine: &Machine) -> Pointer {
@@ -113,14 +107,7 @@ fn a_pointer_that_is_damaged_under_a_transaction_is_written_again_from_the_journ
     for at in 1.. {
         fs::remove_dir_all(&machine.root).unwrap();
         copy_tree(before.path(), &machine.root);
-        let kill = FaultPlan {
-            at,
-            fault: Fault::Kill,
-            lasting: false,
-        };
-        let store = FaultStore::open(&machine.root, Some(kill), false).unwrap();
-        let faults = store.faults();
-        let mut locked = LockedRoot::open_with(machine.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
+        let (mut locked, faults) = machine.killed_at(at);
         let update = plan(&machine.release(3));
         drop(kojibox_installer::transaction::install(
             &mut locked,
@@ -174,17 +161,10 @@ fn a_journal_that_is_set_aside_is_recorded_also_if_its_transaction_had_made_noth
     for at in 1.. {
         fs::remove_dir_all(&machine.root).unwrap();
         copy_tree(before.path(), &machine.root);
-        let kill = FaultPlan {
-            at,
-            fault: Fault::Kill,
-            lasting: false,
-        };
-        let store = FaultStore::open(&machine.root, Some(kill), false).unwrap();
-        let faults = store.faults();
+        let (locked, faults) = machine.killed_at(at);
         if at == 1 {
             faults.stop_at(CrashPoint::JournalAside);
         }
-        let locked = LockedRoot::open_with(machine.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
         drop(set_journal_aside(&locked, "recover", &machine.world.env()));
         drop(locked);
         let dead = faults.is_dead();

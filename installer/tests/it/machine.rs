@@ -1,6 +1,6 @@
 //! An install root, a stick, and verbs that use them.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use kojibox_installer::{
     plan::{InstallPlan, PlannedPack},
@@ -9,7 +9,7 @@ use kojibox_installer::{
 use kojibox_state::{
     CrashPoint, InstallRoot, LockedRoot,
     layout::place,
-    store::{FaultPlan, FaultStore},
+    store::{Fault, FaultPlan, FaultStore, Faults},
 };
 use tempfile::TempDir;
 
@@ -84,6 +84,19 @@ impl Machine {
     pub(crate) fn prune(&self, keep: usize) -> Pruned {
         let command = "prune".to_owned();
         prune(&mut self.locked(), &PruneOptions { command, keep }, &self.world.env()).unwrap()
+    }
+
+    /// The root, locked, with a store that is killed at its mutation `at`.
+    pub(crate) fn killed_at(&self, at: u64) -> (LockedRoot, Arc<Faults>) {
+        let kill = FaultPlan {
+            at,
+            fault: Fault::Kill,
+            lasting: false,
+        };
+        let store = FaultStore::open(&self.root, Some(kill), false).unwrap();
+        let faults = store.faults();
+        let locked = LockedRoot::open_with(self.open(), Box::new(store), &holder(), NO_WAIT).unwrap();
+        (locked, faults)
     }
 
     /// Runs `plan` with a store that `tune` prepares, and recovers if it was stopped.
